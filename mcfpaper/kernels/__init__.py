@@ -1,0 +1,1 @@
+"""Numba kernels on plain numpy arrays: no xarray, no validation, no parallelism of their own."""

@@ -1,0 +1,1 @@
+"""Engines for one minimising-movement step, on plain numpy arrays."""
