@@ -1,0 +1,153 @@
+"""Validation of arguments: every public function calls these before any work starts.
+
+A wrong value raises ``ValueError``, a wrong type ``TypeError``; the message names the argument, what it got and
+what it needs. Values of dask-backed fields are not looked at here, which would compute them: see
+``operators`` for the check that runs inside each block.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+BALLS = ("lattice", "box", "diamond", "isotropic")
+UNIFORM_RTOL = 1e-5  # admits coordinates stored as float32
+
+
+def field(u: object, name: str = "u") -> xr.DataArray:
+    """Return `u` as a field on a uniform grid in 1, 2 or 3 dimensions, with its values checked."""
+    u = on_grid(u, name)
+    if u.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold booleans or real numbers, got dtype {u.dtype}")
+    if is_lazy(u):
+        return u
+    finite_or_constant_infinity(u.values, name)
+    return u
+
+
+def finite_or_constant_infinity(values: np.ndarray, name: str) -> None:
+    """Refuse NaN and partly infinite values; all -inf is the empty set and all +inf the whole box."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    if np.isnan(values).any():
+        raise ValueError(f"{name} must not hold NaN, got {int(np.isnan(values).sum())} of them")
+    if not (np.isposinf(values).all() or np.isneginf(values).all()):
+        raise ValueError(
+            f"{name} must be finite everywhere (or -inf everywhere: the empty set; or +inf everywhere: the whole "
+            f"box), got {int(np.isinf(values).sum())} infinite values of {values.size}"
+        )
+
+
+def on_grid(u: object, name: str) -> xr.DataArray:
+    """Return `u` if it is a DataArray on a uniform Cartesian grid (values unseen)."""
+    if not isinstance(u, xr.DataArray):
+        raise TypeError(f"{name} must be an xarray.DataArray, got {type(u).__name__}")
+    if not 1 <= u.ndim <= 3:
+        raise ValueError(f"{name} must have 1, 2 or 3 dimensions, got {u.ndim}: {u.dims}")
+    spacing(u, name)
+    return u
+
+
+def spacing(u: xr.DataArray | xr.Dataset | xr.Coordinates, name: str = "u") -> tuple[float, ...]:
+    """Return the grid spacing along each dimension of `u`, checking that it is uniform."""
+    coords = u if isinstance(u, xr.Coordinates) else u.coords
+    return tuple(_step(coords, dim, name) for dim in u.dims)
+
+
+def _step(coords: xr.Coordinates, dim: str, name: str) -> float:
+    if dim not in coords:
+        raise ValueError(f"{name} must have a coordinate along dimension {dim!r}, got none")
+    x = np.asarray(coords[dim].values)
+    if x.dtype.kind not in "iuf":
+        raise TypeError(f"the coordinate {dim!r} of {name} must hold real numbers, got dtype {x.dtype}")
+    if x.size < 2:
+        raise ValueError(f"{name} must have at least 2 cells along {dim!r}, got {x.size}")
+    x = x.astype(float)
+    steps = np.diff(x)
+    step = (x[-1] - x[0]) / (x.size - 1)
+    slack = UNIFORM_RTOL * abs(step) + 4 * np.finfo(np.float32).eps * np.abs(x).max() * (
+        coords[dim].dtype == np.float32
+    )
+    if not np.isfinite(steps).all() or step == 0 or np.abs(steps - step).max() > slack:
+        raise ValueError(
+            f"the coordinate {dim!r} of {name} must be uniform, got steps from {steps.min():g} to {steps.max():g}"
+        )
+    return abs(step)
+
+
+def densities(rho: object, like: xr.DataArray | None = None, name: str = "densities") -> xr.Dataset:
+    """Return a Dataset of `rho0`, `rho1` on the grid of `like`, in its order of dimensions, with values checked."""
+    if not isinstance(rho, xr.Dataset):
+        raise TypeError(f"{name} must be an xarray.Dataset with variables rho0 and rho1, got {type(rho).__name__}")
+    missing = [v for v in ("rho0", "rho1") if v not in rho]
+    if missing:
+        raise ValueError(f"{name} must have variables rho0 and rho1, got {list(rho.data_vars)}")
+    for v in ("rho0", "rho1"):
+        on_grid(rho[v], f"{name}.{v}")
+        if rho[v].dtype.kind not in "iuf":
+            raise TypeError(f"{name}.{v} must hold real numbers, got dtype {rho[v].dtype}")
+        if not is_lazy(rho[v]):
+            density_values(rho[v].values, f"{name}.{v}")
+    same_grid(rho["rho0"], rho["rho1"], f"{name}.rho0", f"{name}.rho1")
+    if like is not None:
+        same_grid(like, rho["rho0"], "u", name)
+    dims = like.dims if like is not None else rho["rho0"].dims
+    return xr.Dataset({v: rho[v].transpose(*dims) for v in ("rho0", "rho1")})
+
+
+def density_values(values: np.ndarray, name: str) -> None:
+    """Refuse negative or non-finite densities."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got {int((~np.isfinite(values)).sum())} values that are not")
+    if values.size and values.min() < 0:
+        raise ValueError(f"{name} must be >= 0 everywhere, got a minimum of {values.min():g}")
+
+
+def same_grid(a: xr.DataArray, b: xr.DataArray, name_a: str, name_b: str) -> None:
+    """Refuse two fields that do not live on the same grid (the order of dimensions may differ)."""
+    if set(a.dims) != set(b.dims):
+        raise ValueError(f"{name_b} must have the dimensions of {name_a}, {a.dims}, got {b.dims}")
+    for dim in a.dims:
+        x, y = np.asarray(a[dim].values, float), np.asarray(b[dim].values, float)
+        if x.size != y.size:
+            raise ValueError(f"{name_b} must have {x.size} cells along {dim!r} like {name_a}, got {y.size}")
+        if np.abs(x - y).max() > UNIFORM_RTOL * abs(x[1] - x[0]):
+            raise ValueError(f"{name_b} must have the coordinate {dim!r} of {name_a}, got another")
+
+
+def number(value: object, name: str, above: float | None = None) -> float:
+    """Return a finite real number, greater than `above` if given."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.ndarray | xr.DataArray):
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+    if np.ndim(value) != 0:
+        raise TypeError(f"{name} must be a single number, got shape {np.shape(value)}")
+    value = float(value)
+    if not np.isfinite(value) or (above is not None and value <= above):
+        bound = "" if above is None else f" and > {above:g}"
+        raise ValueError(f"{name} must be finite{bound}, got {value:g}")
+    return value
+
+
+def budget(eps: object, h: Sequence[float], name: str = "eps") -> float:
+    """Return the adversarial budget, refusing one below the largest grid spacing."""
+    eps = number(eps, name, above=0.0)
+    if eps < max(h) * (1 - 1e-9):
+        raise ValueError(f"{name} must be at least the largest grid spacing, {max(h):g}, got {eps:g}")
+    return eps
+
+
+def option(value: object, name: str, allowed: Sequence[str]) -> str:
+    """Return one of the `allowed` strings."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {type(value).__name__}")
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def is_lazy(u: xr.DataArray) -> bool:
+    """Whether `u` is backed by dask."""
+    return u.chunks is not None
