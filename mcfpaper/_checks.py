@@ -51,13 +51,13 @@ def on_grid(u: object, name: str) -> xr.DataArray:
     return u
 
 
-def spacing(u: xr.DataArray | xr.Dataset | xr.Coordinates, name: str = "u") -> tuple[float, ...]:
+def spacing(u: xr.DataArray, name: str = "u") -> tuple[float, ...]:
     """Return the grid spacing along each dimension of `u`, checking that it is uniform."""
-    coords = u if isinstance(u, xr.Coordinates) else u.coords
-    return tuple(_step(coords, dim, name) for dim in u.dims)
+    return tuple(step(u.coords, dim, name) for dim in u.dims)
 
 
-def _step(coords: xr.Coordinates, dim: str, name: str) -> float:
+def step(coords: xr.Coordinates, dim: str, name: str) -> float:
+    """Return the spacing of one coordinate, checking that it is uniform."""
     if dim not in coords:
         raise ValueError(f"{name} must have a coordinate along dimension {dim!r}, got none")
     x = np.asarray(coords[dim].values)
@@ -67,15 +67,13 @@ def _step(coords: xr.Coordinates, dim: str, name: str) -> float:
         raise ValueError(f"{name} must have at least 2 cells along {dim!r}, got {x.size}")
     x = x.astype(float)
     steps = np.diff(x)
-    step = (x[-1] - x[0]) / (x.size - 1)
-    slack = UNIFORM_RTOL * abs(step) + 4 * np.finfo(np.float32).eps * np.abs(x).max() * (
-        coords[dim].dtype == np.float32
-    )
-    if not np.isfinite(steps).all() or step == 0 or np.abs(steps - step).max() > slack:
+    h = (x[-1] - x[0]) / (x.size - 1)
+    slack = UNIFORM_RTOL * abs(h) + 4 * np.finfo(np.float32).eps * np.abs(x).max() * (coords[dim].dtype == np.float32)
+    if not np.isfinite(steps).all() or h == 0 or np.abs(steps - h).max() > slack:
         raise ValueError(
             f"the coordinate {dim!r} of {name} must be uniform, got steps from {steps.min():g} to {steps.max():g}"
         )
-    return abs(step)
+    return abs(h)
 
 
 def densities(rho: object, like: xr.DataArray | None = None, name: str = "densities") -> xr.Dataset:

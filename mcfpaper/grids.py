@@ -74,7 +74,7 @@ def as_coords(grid: xr.Coordinates | xr.DataArray | xr.Dataset, name: str = "gri
     if not 1 <= len(dims_of(grid)) <= 3:
         raise ValueError(f"{name} must have 1, 2 or 3 dimensions, got {dims_of(grid)}")
     for dim in dims_of(grid):
-        _checks._step(grid, dim, name)
+        _checks.step(grid, dim, name)
     return grid
 
 
