@@ -1,0 +1,203 @@
+"""Trajectories on disk: the one place that writes and reads Zarr stores.
+
+Store format 1. A Zarr 3 group, readable by ``xarray.open_zarr``, with the dimension `time` preallocated at full
+length and one time step per chunk. A step is written chunk by chunk and committed by raising the group attribute
+`steps_done`, last and atomically: what lies beyond it is unwritten or unfinished, and `open_trajectory` leaves it
+out. `steps` is the number of steps of the whole run (`steps_done` < `steps`: a partial run), `problem` a
+digest of the input that a resuming run must share. A store is made in a folder beside its place and moved there whole.
+One process writes at a time, guarded by a lock file beside the store that the operating system releases when its
+process ends, however it ends; reading needs no lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+FORMAT = 1
+MAX_CHUNK = 1024  # cells per chunk along a space dimension: 8 MB for a plane of float64
+
+
+def open_trajectory(store: str | os.PathLike) -> xr.Dataset:
+    """Open the finished steps of a trajectory store.
+
+    Parameters
+    ----------
+    store : path
+        A store written by `evolve`; it may be in the course of being written.
+
+    Returns
+    -------
+    xarray.Dataset
+        Lazy, with dimension `time` cut to the committed steps.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such store.
+    ValueError
+        If it is not a trajectory, or of a newer format.
+    """
+    path = Path(store)
+    attrs = _attributes(path)
+    data = xr.open_zarr(path, consolidated=False, chunks={})
+    return data.isel(time=slice(0, attrs["steps_done"] + 1))
+
+
+def problem_digest(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> str:
+    """Digest of the input of a run: equal for equal arrays and parameters."""
+    digest = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True, default=str).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()[:32]
+
+
+class Writer:
+    """Creates or resumes a store and commits steps to it; use as a context manager.
+
+    Parameters
+    ----------
+    store : path
+        Where the store is, or is to be.
+    initial : xarray.Dataset
+        The state at time 0, without dimension `time`: fields and per-time scalars, with their attributes; the
+        Dataset's attributes are the parameters of the run.
+    times : array, shape (steps + 1,)
+        All times of the run.
+    problem : str
+        See `problem_digest`.
+
+    Attributes
+    ----------
+    done : int
+        Number of committed steps.
+
+    Raises
+    ------
+    ValueError
+        If the store was written by another problem or in a newer format; it is left untouched.
+    RuntimeError
+        If another process is writing it.
+    """
+
+    def __init__(self, store: str | os.PathLike, initial: xr.Dataset, times: np.ndarray, problem: str):
+        from filelock import FileLock, Timeout
+
+        self.path, self.times = Path(store), np.asarray(times, float)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(f"{self.path}.lock")
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise RuntimeError(f"store {self.path} is being written by another process") from None
+        try:
+            self._open(initial, problem)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, initial: xr.Dataset, problem: str) -> None:
+        import zarr
+
+        if self.path.exists():
+            if _attributes(self.path)["problem"] != problem:
+                raise ValueError(
+                    f"store {self.path} was written by another problem (other fields, parameters or method): "
+                    "give another path, or delete it first"
+                )
+        else:
+            _create(self.path, initial, self.times, problem)
+        self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        self.done = int(self._group.attrs["steps_done"])
+        if self._group.attrs["steps"] < len(self.times) - 1:
+            self._lengthen()
+
+    def _lengthen(self) -> None:
+        """Make room for more steps: a longer run of the same problem takes up where the shorter one ended."""
+        for name in self._group.array_keys():
+            array = self._group[name]
+            if array.metadata.dimension_names[:1] == ("time",):
+                array.resize((len(self.times), *array.shape[1:]))
+        self._group["time"][:] = self.times
+        self._group.attrs["steps"] = len(self.times) - 1
+
+    def commit(self, step: int, values: Mapping[str, Any]) -> None:
+        """Write the fields and scalars of a step, then count it as done."""
+        if step != self.done + 1:
+            raise ValueError(f"step must be {self.done + 1}, the first that is not committed, got {step}")
+        try:
+            for name, value in values.items():
+                self._group[name][step] = np.asarray(value)
+            self._group.attrs["steps_done"] = step
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"step {step} could not be written to {self.path} ({error.strerror or error}); "
+                f"the {self.done} steps before it are intact",
+            ) from error
+        self.done = step
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+
+def _create(path: Path, initial: xr.Dataset, times: np.ndarray, problem: str) -> None:
+    """Lay out a store with the state at time 0, beside its place, and move it there in one go."""
+    import dask.array as da
+
+    layout = initial.drop_vars(list(initial.data_vars)).assign_coords(
+        time=("time", times, {"long_name": "time", "units": "time"})
+    )
+    encoding: dict[str, dict] = {"time": {"chunks": (len(times),)}}
+    for name, var in initial.variables.items():
+        if name in initial.coords:
+            encoding[name] = {"chunks": var.shape} if var.ndim else {}
+            continue
+        chunks = (1, *(min(n, MAX_CHUNK) for n in var.shape))
+        blank = da.zeros((len(times), *var.shape), dtype=var.dtype, chunks=chunks)
+        layout[name] = (("time", *var.dims), blank, var.attrs)
+        encoding[name] = {"chunks": chunks}
+        if var.dtype.kind == "f":
+            encoding[name]["_FillValue"] = np.nan
+    layout.attrs = {**initial.attrs, "format": FORMAT, "problem": problem, "steps": len(times) - 1, "steps_done": 0}
+    temporary = path.with_name(f".{path.name}.tmp")  # ours alone: the lock is held
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        layout.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False, compute=False, encoding=encoding)
+        import zarr
+
+        group = zarr.open_group(temporary, mode="r+", use_consolidated=False)
+        for name in initial.data_vars:
+            group[name][0] = initial[name].values
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    import zarr
+
+    if not path.exists():
+        raise FileNotFoundError(f"store {path} does not exist")
+    try:
+        attrs = dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise ValueError(f"store {path} is not a Zarr group") from error
+    if "steps_done" not in attrs:
+        raise ValueError(f"store {path} is not a trajectory: it counts no steps")
+    if attrs.get("format", 0) > FORMAT:
+        raise ValueError(f"store {path} has format {attrs['format']}, newer than {FORMAT}, which this version reads")
+    return attrs
