@@ -86,6 +86,14 @@ def bound_text(bound: dict) -> str:
     return f"{kind.replace('_', ' ')} {value:g}"
 
 
+def bounds_text(bounds: dict[str, dict]) -> str:
+    """The bounds of several figures in words, by name unless one bound holds for all."""
+    texts = {name: bound_text(bound) for name, bound in bounds.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
 def value_text(values: list, bound: dict, digits: int = 2) -> str:
     """The figure in few digits, several as middle ± half their range, rounding errors by their bound."""
     if not all(math.isfinite(v) for v in values):

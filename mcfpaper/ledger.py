@@ -209,7 +209,7 @@ def records(path: str | Path | None = None):
             "label": c["label"],
             "sentence": c["sentence"],
             "measured": ", ".join(f"{n} {t}" for n, t in c["text"].items()),
-            "bound": ", ".join(dict.fromkeys(_figures.bound_text(b) for b in c["bound"].values())),
+            "bound": _figures.bounds_text(c["bound"]),
             "oracle": c["oracle"],
             "holds": c["holds"],
             "notebook": c["notebook"],

@@ -1,0 +1,206 @@
+"""The claims report: what the runs of a scale measured, against the committed list of claims.
+
+A claim that fails, that is missing (committed, but not produced) or that is stale (the code cells of its
+notebook have changed since) counts as failed, and so does a notebook that raised.
+"""
+
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import _figures, _workspace, ledger
+
+GOOD = ("holds", "new")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One claim and how it stands: "holds", "new" (holds, not committed yet), "FAILS", "missing", "stale"."""
+
+    record: dict
+    status: str
+
+    @property
+    def measured(self) -> str:
+        if self.status == "missing":
+            return "not produced"
+        return ", ".join(f"{name} {text}" for name, text in self.record["text"].items())
+
+    @property
+    def bound(self) -> str:
+        return _figures.bounds_text(self.record["bound"])
+
+
+def load_runs(scale: str) -> dict[str, dict]:
+    """Run records of a scale by notebook, of the checkout's notebooks and the committed ones only."""
+    ours = {path.stem for path in (_workspace.root() / "notebooks").glob("*.ipynb")}
+    ours |= {run["notebook"] for run in ledger.load()}
+    files = sorted((_workspace.data_dir(scale) / "records").glob("*.json"))
+    return {path.stem: _workspace.read_json(path) for path in files if path.stem in ours}
+
+
+def compare(committed: list[dict], runs: dict[str, dict], only: Collection[str] | None = None) -> list[Entry]:
+    """Entries of the notebooks named in `only` (default: all), in the order of the notebooks."""
+    wanted = {run["notebook"]: run["claims"] for run in committed}
+    entries = []
+    for notebook in sorted(set(wanted) | set(runs)):
+        if only is not None and notebook not in only:
+            continue
+        made = {c["id"]: c for c in runs.get(notebook, {"claims": []})["claims"]}
+        code = _workspace.file_hash(_workspace.root() / "notebooks" / f"{notebook}.ipynb")
+        listed = [c["id"] for c in wanted.get(notebook, [])]
+        for claim in wanted.get(notebook, []):
+            if claim["id"] not in made:
+                entries.append(Entry(claim, "missing"))
+        entries += [Entry(c, _status(c, code, c["id"] in listed)) for c in made.values()]
+    return entries
+
+
+def _status(record: dict, code: str, listed: bool) -> str:
+    if not record["holds"]:
+        return "FAILS"
+    if not code or record["code"] != code:
+        return "stale"
+    return "holds" if listed else "new"
+
+
+def report(scale: str | None = None, *, only: Collection[str] | None = None, html: str | Path | None = None) -> int:
+    """Print the claims report and write it as one HTML page.
+
+    Parameters
+    ----------
+    scale : {"quick", "full"}, optional
+        Which runs to report; by default those of ``MCFPAPER_SCALE``.
+    only : collection of str, optional
+        Notebooks to cover; by default every one that has run or has committed claims.
+    html : path, optional
+        The page; by default ``data/runs/<scale>/report.html``.
+
+    Returns
+    -------
+    int
+        0 when every claim holds, else 1: an exit status.
+    """
+    scale = scale or _workspace.scale()
+    runs = load_runs(scale)
+    if not runs:
+        command = "mcfpaper reproduce" + (f" --scale {scale}" if scale != "quick" else "")
+        print(f"There are no runs of {scale} scale yet: run `{command}` first.", file=sys.stderr)
+        return 1
+    entries = compare(ledger.load(), runs, only)
+    covered = [run for name, run in runs.items() if only is None or name in only]
+    _print_table(entries, covered, scale)
+    page = Path(html) if html else _workspace.data_dir(scale) / "report.html"
+    _workspace.write_text(page, render(entries, covered, scale, only))
+    print(f"Report: {page}")
+    return 0 if all(e.status in GOOD for e in entries) and not any(r["error"] for r in covered) else 1
+
+
+def summary(entries: list[Entry], runs: list[dict]) -> str:
+    """How many claims hold, and what is wrong."""
+    counts = {s: sum(e.status == s for e in entries) for s in ("FAILS", "missing", "stale", "new")}
+    good = sum(e.status in GOOD for e in entries)
+    text = f"{good} of {len(entries)} claims hold"
+    words = {"FAILS": "fail", "missing": "missing", "stale": "stale", "new": "new, not committed yet"}
+    text += "".join(f"; {n} {words[s]}" for s, n in counts.items() if n)
+    raised = [run["notebook"] for run in runs if run["error"]]
+    return text + (f"; raised an error: {', '.join(raised)}" if raised else "") + "."
+
+
+def _print_table(entries: list[Entry], runs: list[dict], scale: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table(title=f"Claims, {scale} scale")
+    for column in ("", "claim", "measured", "bound", "status", "notebook"):
+        table.add_column(column, overflow="fold")
+    for e in entries:
+        status = Text(e.status, style="green" if e.status in GOOD else "bold red")
+        texts = (e.record["label"], e.record["sentence"], e.measured, e.bound)
+        table.add_row(*map(Text, texts), status, Text(e.record["notebook"]))
+    console.print(table)
+    for run in runs:
+        if run["error"]:
+            console.print(Text(f"{run['notebook']} raised: {run['error']}", style="bold red"))
+    console.print(summary(entries, runs), markup=False, highlight=False)
+
+
+def render(entries: list[Entry], runs: list[dict], scale: str, only: Collection[str] | None = None) -> str:
+    """The report as one HTML page that needs nothing else."""
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
+    return template.render(
+        entries=entries, runs=runs, scale=scale, only=only, good=GOOD, summary=summary(entries, runs)
+    )
+
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mcfpaper: claims, {{ scale }} scale</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ccc; }
+.good { color: #00594c; } .bad { color: #9c1c00; font-weight: bold; }
+img { max-width: 100%; } dl { display: grid; grid-template-columns: 8rem 1fr; gap: .1rem 1rem; }
+dt { color: #555; } dd { margin: 0; }
+section { border-top: 1px solid #ccc; margin-top: 2rem; }
+</style>
+</head>
+<body>
+<h1>Claims, {{ scale }} scale</h1>
+<p>{{ summary }}{% if only is not none %} This page covers {{ only | sort | join(", ") }} only.{% endif %}</p>
+{% for run in runs if run.error %}
+<p class="bad">{{ run.notebook }} raised: {{ run.error }}</p>
+{% endfor %}
+<table>
+<tr><th></th><th>claim</th><th>measured</th><th>bound</th><th>status</th></tr>
+{% for e in entries %}
+<tr><td>{{ e.record.label }}</td><td><a href="#claim-{{ loop.index }}">{{ e.record.sentence }}</a></td>
+<td>{{ e.measured }}</td><td>{{ e.bound }}</td>
+<td class="{{ 'good' if e.status in good else 'bad' }}">{{ e.status }}</td></tr>
+{% endfor %}
+</table>
+<h2>Runs</h2>
+<table>
+<tr><th>notebook</th><th>claims</th><th>seconds</th><th>peak memory (MB)</th></tr>
+{% for run in runs %}
+<tr><td>{{ run.notebook }}</td><td>{{ run.claims | length }}</td>
+<td>{{ run.seconds if run.seconds is not none else "run by hand" }}</td>
+<td>{{ run.peak_memory_mb if run.peak_memory_mb is not none else "not measured" }}</td></tr>
+{% endfor %}
+</table>
+{% for e in entries %}
+<section id="claim-{{ loop.index }}">
+<h2>{{ e.record.label }}: {{ e.record.sentence }}</h2>
+<p class="{{ 'good' if e.status in good else 'bad' }}">{{ e.status }}</p>
+<dl>
+<dt>measured</dt><dd>{{ e.measured }}</dd>
+<dt>bound</dt><dd>{{ e.bound }}{% if e.record.because %} ({{ e.record.because }}){% endif %}</dd>
+<dt>held against</dt><dd>{{ e.record.oracle }}</dd>
+{% if e.record.parameters %}
+<dt>parameters</dt><dd>{% for k, v in e.record.parameters.items() %}{{ k }} = {{ v }}{{ "; " if not loop.last }}\
+{% endfor %}</dd>
+{% endif %}
+{% if e.record.trajectory %}
+<dt>trajectory</dt><dd>{{ e.record.trajectory }}</dd>
+{% endif %}
+<dt>notebook</dt><dd>{{ e.record.notebook }}</dd>
+<dt>versions</dt><dd>{% for k, v in e.record.versions.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}\
+{% endfor %}</dd>
+</dl>
+{% if e.status != "missing" and e.record.plot %}
+<img alt="Figure: {{ e.record.sentence }}" src="data:image/png;base64,{{ e.record.plot }}">
+{% endif %}
+</section>
+{% endfor %}
+</body>
+</html>
+"""

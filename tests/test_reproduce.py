@@ -1,0 +1,153 @@
+"""The main job on tiny notebooks: what is kept when one fails, is interrupted, or renewed in place."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import checkouts
+import nbformat
+import pytest
+
+from mcfpaper import ledger
+from mcfpaper.__main__ import main
+from mcfpaper.reproduce import select
+
+GOOD = ("01_good", checkouts.opening("01_good"), "print(claims.scale)", checkouts.claim("T1", "It is small", 0.5))
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    checkouts.make(tmp_path, monkeypatch)
+    checkouts.write_notebook(tmp_path, *GOOD)
+    return tmp_path
+
+
+def outputs(path):
+    return [o for cell in nbformat.read(path, 4).cells if cell.cell_type == "code" for o in cell.outputs]
+
+
+def test_notebooks_are_named_by_number_file_name_or_path(checkout):
+    other = checkouts.write_notebook(checkout, "02_two", "1")
+    checkouts.write_notebook(checkout, "scratch", "1")
+    names = [path.stem for path in select()]
+    assert names == ["01_good", "02_two"]
+    for name in ("2", "02", "02_two", "02_two.ipynb", "notebooks/02_two.ipynb", str(other)):
+        assert select([name]) == [other]
+    assert [path.stem for path in select(["02", "01"])] == names
+    with pytest.raises(ValueError, match="'3'"):
+        select(["1", "3"])
+
+
+def test_a_failing_notebook_is_named_and_leaves_the_others_intact(checkout, capfd):
+    checkouts.write_notebook(
+        checkout,
+        "02_fails",
+        checkouts.opening("02_fails"),
+        checkouts.claim("T2", "It is large", 3.0),
+        checkouts.claim("T2", "It goes on", 0.5),
+    )
+    raising = "raise KeyError('no such thing')"
+    checkouts.write_notebook(
+        checkout, "03_raises", checkouts.opening("03_raises"), "claims.store('a').mkdir()", raising, "print(1)"
+    )
+    checkouts.write_notebook(checkout, "04_dies", "import os; os._exit(1)")
+    assert main(["reproduce"]) == 1
+    printed = capfd.readouterr().out
+    assert "03_raises raised: KeyError: 'no such thing'" in printed
+    assert "04_dies raised: DeadKernelError" in printed
+    assert "2 of 3 claims hold; 1 fail; 2 new, not committed yet" in printed
+    good, fails, raises = (checkouts.run_of(checkout, n) for n in ("01_good", "02_fails", "03_raises"))
+    assert good["error"] is None
+    assert good["seconds"] > 0
+    assert good["claims"][0]["holds"]
+    assert [c["holds"] for c in fails["claims"]] == [False, True]
+    assert raises["claims"] == []
+    runs = checkout / "data/runs/quick"
+    assert outputs(runs / "notebooks/01_good.ipynb")[1].text.startswith("T1 holds: It is small: measured 0.5")
+    assert outputs(runs / "notebooks/03_raises.ipynb")[-1].ename == "KeyError"
+    assert not outputs(checkout / "notebooks/01_good.ipynb")
+    assert (runs / "trajectories/03_raises/unfinished").is_file()
+    assert not (runs / "trajectories/01_good/unfinished").exists()
+    if sys.platform == "linux":
+        assert 10 < good["peak_memory_mb"] < 1500
+
+
+def test_inplace_renews_notebook_and_records_and_twice_changes_nothing(checkout):
+    index = checkouts.write_notebook(
+        checkout, "00_index", "from mcfpaper import ledger", "print(len(ledger.records()), 'claims')"
+    )
+    gone = {"notebook": "09_gone", "claims": [], "seconds": 1, "peak_memory_mb": 1, "error": None}
+    (checkout / "data/claims.json").write_text(json.dumps({"notebooks": [gone]}))
+    assert main(["reproduce", "--inplace"]) == 0
+    texts = [path.read_text() for path in select()]
+    assert outputs(select(["1"])[0])[0].text == "quick\n"
+    assert outputs(index)[0].text == "1 claims\n"  # it ran last
+    counts = [c.execution_count for c in nbformat.read(select(["1"])[0], 4).cells if c.cell_type == "code"]
+    assert counts == [1, 2, 3]
+    assert list(ledger.notebooks()["notebook"]) == ["00_index", "01_good"]
+    (claim,) = ledger.load()[1]["claims"]
+    assert "plot" not in claim
+    assert main(["reproduce", "--inplace"]) == 0
+    assert [path.read_text() for path in select()] == texts
+    assert ledger.load()[1]["claims"] == [claim]
+
+
+def test_inplace_leaves_a_notebook_whose_claim_fails(checkout):
+    path = checkouts.write_notebook(
+        checkout, "01_good", checkouts.opening("01_good"), checkouts.claim("T1", "It is small", 2.0)
+    )
+    before = path.read_text()
+    assert main(["reproduce", "01", "--inplace"]) == 1
+    assert path.read_text() == before
+    assert ledger.load() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_leaves_finished_notebooks_finished(checkout):
+    pid = "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))"
+    checkouts.write_notebook(
+        checkout,
+        "02_slow",
+        checkouts.opening("02_slow"),
+        "claims.store('a').mkdir()",
+        checkouts.claim("T2", "It is small", 0.5),
+        f"{pid}\nimport time; time.sleep(120)",
+    )
+    old = checkout / "data/runs/quick/records/02_slow.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    running = subprocess.Popen([sys.executable, "-m", "mcfpaper", "reproduce"], stderr=subprocess.PIPE, text=True)
+    try:
+        pid_file = checkout / "notebooks/pid"
+        wait_until(lambda: pid_file.is_file() and pid_file.read_text())
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert "Interrupted. Finished and kept: 01_good." in told
+    wait_until(lambda: not alive(int(pid_file.read_text())))
+    assert checkouts.run_of(checkout, "01_good")["claims"][0]["holds"]
+    assert old.read_text() == "{}"
+    runs = checkout / "data/runs/quick"
+    assert [path.name for path in (runs / "notebooks").iterdir()] == ["01_good.ipynb"]
+    assert list((runs / "trajectories/02_slow").glob("a-*.zarr"))
+    assert (runs / "trajectories/02_slow/unfinished").is_file()
+
+
+def wait_until(happened, seconds=60):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
