@@ -30,7 +30,7 @@ test: $(STAMP) ## unit, property and notebook tests
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest
 	MCFPAPER_DATA=$$(mktemp -d) && export MCFPAPER_DATA && trap 'rm -rf "$$MCFPAPER_DATA"' EXIT && \
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks/
+		MCFPAPER_SCALE=quick $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks/
 
 test-slow: $(STAMP) ## the tests marked slow
 	$(BIN)/python -m pytest -m slow

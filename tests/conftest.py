@@ -12,6 +12,9 @@ os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
 PRODUCED = tempfile.mkdtemp(prefix="mcfpaper-tests-")
 os.environ["MCFPAPER_DATA"] = PRODUCED  # before anything imports mcfpaper; also for the processes that tests start
 
+for name in ("MCFPAPER_SCALE", "MCFPAPER_ROOT", "MCFPAPER_RECORDS", "MCFPAPER_NOTEBOOK"):
+    os.environ.pop(name, None)  # what the caller's shell has set is not what is tested
+
 # The first call of a numba kernel compiles it, so neither deadlines nor the "too slow" check measure the code.
 settings.register_profile("local", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 # In CI the examples are the same in every run: a failure there is the change's, and can be repeated.
