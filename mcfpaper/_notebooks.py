@@ -38,11 +38,13 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         cell.metadata = nbformat.NotebookNode({k: v for k, v in cell.metadata.items() if k == "tags" and v})
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not _widget(o)]
+            cell.outputs = [o for o in cell.outputs if not _progress_bar(o)]
 
 
-def _widget(output: nbformat.NotebookNode) -> bool:
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+def _progress_bar(output: nbformat.NotebookNode) -> bool:
+    """A widget, or the empty display that a closed one leaves."""
+    data = output.get("data", "no display")
+    return not data or "application/vnd.jupyter.widget-view+json" in data
 
 
 def dumps(notebook: nbformat.NotebookNode) -> str:

@@ -14,6 +14,7 @@ go to ``data/runs/<scale>/records/<notebook>.json``, one file a notebook; `recor
 """
 
 import base64
+import contextlib
 import os
 import re
 from importlib import metadata
@@ -246,10 +247,14 @@ def load(path: str | Path | None = None) -> list[dict]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes."""
+    """Versions of what computes, of those installed."""
     import platform
 
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _one_line(*named: str) -> None:

@@ -80,7 +80,8 @@ def reproduce(names: Sequence[str] = (), scale: str | None = None, inplace: bool
     try:
         _run_all(paths, scale, inplace, finished)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. Finished and kept: {', '.join(finished) or 'none'}.", file=sys.stderr)
+        left = " ".join(path.stem for path in paths if path.stem not in finished)
+        print(f"\nInterrupted. Finished and kept: {', '.join(finished) or 'none'}. Left: {left}", file=sys.stderr)
         return 130
     if inplace and names and INDEX not in {path.stem[:2] for path in paths}:
         print(f"The committed records have changed; renew notebook {INDEX}, which shows them, too.")

@@ -11,7 +11,7 @@ import checkouts
 import nbformat
 import pytest
 
-from mcfpaper import ledger
+from mcfpaper import _workspace, ledger
 from mcfpaper.__main__ import main
 from mcfpaper.reproduce import select
 
@@ -27,6 +27,24 @@ def checkout(tmp_path, monkeypatch):
 
 def outputs(path):
     return [o for cell in nbformat.read(path, 4).cells if cell.cell_type == "code" for o in cell.outputs]
+
+
+def out_of_step(root):
+    """Notebooks whose committed records are not those of their committed code and outputs."""
+    notebooks = {path.stem: nbformat.read(path, 4) for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    runs = {run["notebook"]: run["claims"] for run in ledger.load(root / "data" / "claims.json")}
+    wrong = set(notebooks) ^ set(runs)
+    for name in set(notebooks) & set(runs):
+        cells = [c for c in notebooks[name].cells if c.cell_type == "code"]
+        printed = {line for c in cells for o in c.outputs for line in o.get("text", "").splitlines()}
+        code = _workspace.code_hash(notebooks[name])
+        if any(c["code"] != code or ledger.line(c) not in printed for c in runs[name]):
+            wrong.add(name)
+    return wrong
+
+
+def test_the_committed_records_are_those_of_the_committed_notebooks(repository):
+    assert out_of_step(repository) == set(), "renew them: mcfpaper reproduce --inplace"
 
 
 def test_notebooks_are_named_by_number_file_name_or_path(checkout):
@@ -93,6 +111,10 @@ def test_inplace_renews_notebook_and_records_and_twice_changes_nothing(checkout)
     assert main(["reproduce", "--inplace"]) == 0
     assert [path.read_text() for path in select()] == texts
     assert ledger.load()[1]["claims"] == [claim]
+    assert out_of_step(checkout) == set()
+    index.unlink()
+    checkouts.write_notebook(checkout, *GOOD, "1 + 1")
+    assert out_of_step(checkout) == {"00_index", "01_good"}
 
 
 def test_inplace_leaves_a_notebook_whose_claim_fails(checkout):
@@ -128,7 +150,7 @@ def test_ctrl_c_leaves_finished_notebooks_finished(checkout):
     finally:
         running.kill()
     assert running.returncode == 130
-    assert "Interrupted. Finished and kept: 01_good." in told
+    assert "Interrupted. Finished and kept: 01_good. Left: 02_slow" in told
     wait_until(lambda: not alive(int(pid_file.read_text())))
     assert checkouts.run_of(checkout, "01_good")["claims"][0]["holds"]
     assert old.read_text() == "{}"
