@@ -24,9 +24,20 @@ from typing import Any
 import numpy as np
 
 from . import _figures, _workspace
+from ._records import load, notebooks, records, theorems
 from ._workspace import data_dir, scale
 
-__all__ = ["ClaimError", "Ledger", "data_dir", "notebooks", "plus_minus", "records", "scale"]
+__all__ = [
+    "ClaimError",
+    "Ledger",
+    "data_dir",
+    "load",
+    "notebooks",
+    "plus_minus",
+    "records",
+    "scale",
+    "theorems",
+]
 
 PACKAGES = ("mcfpaper", "numpy", "numba", "scipy", "xarray", "dask", "ortools", "holoviews")
 
@@ -188,62 +199,6 @@ def line(record: dict) -> str:
         parts.append(f"{name} {text}" if said else f"{name} {text} ({bound})")
     verdict = "holds" if record["holds"] else "FAILS"
     return f"{record['label']} {verdict}: {record['sentence']}: {', '.join(parts)}"
-
-
-def records(path: str | Path | None = None):
-    """Claims as a table, one row each (`pandas.DataFrame`).
-
-    Parameters
-    ----------
-    path : path, optional
-        A file of records; by default the committed ones, ``data/claims.json``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns label, sentence, measured, bound, oracle, holds, notebook, id.
-    """
-    import pandas as pd
-
-    rows = [
-        {
-            "label": c["label"],
-            "sentence": c["sentence"],
-            "measured": ", ".join(f"{n} {t}" for n, t in c["text"].items()),
-            "bound": _figures.bounds_text(c["bound"]),
-            "oracle": c["oracle"],
-            "holds": c["holds"],
-            "notebook": c["notebook"],
-            "id": c["id"],
-        }
-        for run in load(path)
-        for c in run["claims"]
-    ]
-    columns = ["label", "sentence", "measured", "bound", "oracle", "holds", "notebook", "id"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def notebooks(path: str | Path | None = None):
-    """Runs as a table, one row a notebook (`pandas.DataFrame`): claims, how many hold, seconds, peak MB."""
-    import pandas as pd
-
-    rows = [
-        {
-            "notebook": run["notebook"],
-            "claims": len(run["claims"]),
-            "hold": sum(c["holds"] for c in run["claims"]),
-            "seconds": run["seconds"],
-            "peak_memory_mb": run["peak_memory_mb"],
-        }
-        for run in load(path)
-    ]
-    return pd.DataFrame(rows, columns=["notebook", "claims", "hold", "seconds", "peak_memory_mb"])
-
-
-def load(path: str | Path | None = None) -> list[dict]:
-    """Run records from a file of several (the committed one by default); none when there is no file."""
-    path = Path(path) if path else _workspace.committed_path()
-    return _workspace.read_json(path)["notebooks"] if path.is_file() else []
 
 
 def versions() -> dict[str, str]:

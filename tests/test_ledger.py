@@ -183,7 +183,7 @@ def test_a_store_belongs_to_the_code_that_made_it(checkout):
 
 
 def test_tables_of_records(checkout):
-    assert list(ledger.records()["label"]) == []
+    assert len(ledger.records()) == len(ledger.notebooks()) == len(ledger.theorems()) == 0
     claims = ledger.Ledger("01_one")
     state(claims, measured={"a": 1.0, "b": 0.5}, at_most={"a": 2, "b": 3})
     run = checkouts.run_of(checkout, "01_one")
@@ -191,6 +191,12 @@ def test_tables_of_records(checkout):
     row = ledger.records().iloc[0]
     assert (row["measured"], row["bound"]) == ("a 1, b 0.5", "a at most 2, b at most 3")
     assert ledger.notebooks().iloc[0]["hold"] == 1
+    run["claims"] += [{**run["claims"][0], "label": label, "holds": False} for label in ("T10", "T2", "T10")]
+    (checkout / "data/claims.json").write_text(json.dumps({"scale": "quick", "notebooks": [run]}))
+    table = ledger.theorems()
+    assert list(table["label"]) == ["T1", "T2", "T10"]
+    assert list(table["claims"]) == [1, 1, 2]
+    assert list(table["hold"]) == [1, 0, 0]
     (checkout / "data/claims.json").write_text("{")
     with pytest.raises(ValueError, match=r"claims\.json"):
         ledger.records()
