@@ -131,6 +131,10 @@ class Writer:
         self._group["time"][:] = self.times
         self._group.attrs["steps"] = len(self.times) - 1
 
+    def latest(self) -> xr.Dataset:
+        """The state of the last committed step, in memory."""
+        return open_trajectory(self.path).isel(time=self.done, drop=True).compute()
+
     def commit(self, step: int, values: Mapping[str, Any]) -> None:
         """Write the fields and scalars of a step, then count it as done."""
         if step != self.done + 1:

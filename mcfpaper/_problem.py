@@ -1,0 +1,184 @@
+"""A minimising-movement problem with its input checked: what `step`, `evolve` and `proximal` share."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import numpy as np
+import xarray as xr
+
+from mcfpaper import _checks, geometry, operators
+from mcfpaper.solvers import front, mincut
+
+SIDES = ("minimal", "maximal")
+LATTICE_BALLS = ("lattice", "box", "diamond")
+DEFAULT_TOL = 0.02  # cells
+LONG_NAMES = {
+    "perimeter": ("weighted perimeter", "mass/length"),
+    "nonlocal_perimeter": ("nonlocal perimeter", "mass/length"),
+    "volume": ("volume", "length^{d}"),
+    "risk": ("risk", "mass"),
+    "adversarial_risk": ("adversarial risk", "mass"),
+    "dissipation": ("distance term of the step", "mass/length"),
+    "gap": ("bound on the front's distance from the exact one", "length"),
+    "certified": ("bound is a theorem", "1"),
+    "converged": ("gap is within tol", "1"),
+    "iterations": ("iterations of the solver", "1"),
+}
+
+
+class Problem:
+    """Densities, budget, time step and method on one grid; the arguments are those of `scheme.step`."""
+
+    def __init__(self, u, densities, eps, tau=None, method="smooth", ball=None, side="minimal", tol=None):
+        u = _checks.field(u)
+        self.h = _checks.spacing(u)
+        self.rho = _checks.densities(densities, like=u).compute()
+        self.u = u.compute()
+        _checks.finite_or_constant_infinity(self.u.values, "u")  # not looked at before if it was lazy
+        self.eps = _checks.budget(eps, self.h)
+        self.tau = self.eps if tau is None else _checks.number(tau, "tau", above=0.0)
+        self.method = _checks.option(method, "method", ("smooth", "exact"))
+        self.side = _checks.option(side, "side", SIDES)
+        allowed = LATTICE_BALLS if method == "exact" else ("isotropic",)
+        self.ball = _checks.option(allowed[0] if ball is None else ball, "ball", allowed)
+        self.tol = DEFAULT_TOL * min(self.h) if tol is None else _checks.number(tol, "tol", above=0.0)
+        self.rho0, self.rho1 = (np.ascontiguousarray(self.rho[v].values, float) for v in ("rho0", "rho1"))
+        if (self.rho0 + self.rho1).max() <= 0:
+            raise ValueError("densities must not vanish everywhere: rho0 + rho1 is 0")
+
+    @property
+    def parameters(self) -> dict:
+        """Everything that determines the result, as attributes."""
+        own = {k: getattr(self, k) for k in ("eps", "tau", "method", "ball", "side", "tol")}
+        return own | {"mcfpaper": version("mcfpaper")}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The fields that determine the result."""
+        coords = {f"coordinate {d}": self.u[d].values for d in self.u.dims}
+        return {"u": self.u.values, "rho0": self.rho0, "rho1": self.rho1} | coords
+
+    def start(self) -> xr.DataArray:
+        """Signed distance to the boundary of the initial set."""
+        return self._field(geometry.signed_distance(self.u).values)
+
+    def step(self, f: xr.DataArray) -> xr.Dataset:
+        """One step with data `f`; an empty or full set stays."""
+        if np.isinf(f.values).all():
+            result = {"u": f.values, "gap": 0.0, "certified": True, "converged": True, "iterations": 0}
+            sides = dict.fromkeys(SIDES, f.values > 0) if self.method == "exact" else {}
+            return self._dataset(result | sides)
+        return self._exact(f.values) if self.method == "exact" else self._smooth(f.values)
+
+    def _exact(self, f: np.ndarray) -> xr.Dataset:
+        g = f * (self.rho0 + self.rho1) / self.tau
+        cut = mincut.solve(self.rho0, self.rho1, g, self.eps, self.h, norm=self.ball)
+        u = geometry.signed_distance(self._field(getattr(cut, self.side))).values
+        outcome = {"gap": 0.0, "certified": True, "converged": True, "iterations": cut.info["rounds"]}
+        return self._dataset({"u": u, **outcome, "minimal": cut.minimal, "maximal": cut.maximal})
+
+    def _smooth(self, f: np.ndarray) -> xr.Dataset:
+        r = front.step(f, self.rho0, self.rho1, self.eps, self.tau, self.h, tol=self.tol)
+        outcome = {k: getattr(r, k) for k in ("u", "gap", "certified", "converged", "iterations")}
+        return self._dataset(outcome)
+
+    def vanished(self, before: xr.DataArray, after: xr.DataArray) -> str:
+        """Why a set that was neither empty nor the whole box is so after one step; empty text if it is not."""
+        if np.isinf(before.values).all() or not np.isinf(after.values).all():
+            return ""
+        d = before.ndim
+        name, which = ("empty set", "ball") if after.values.flat[0] < 0 else ("whole box", "hole")
+        bound = {1: "", 2: f": 2.31 sqrt(tau) = {2.31 * self.tau**0.5:.3g} for d = 2"}.get(
+            d, f": at least 3 sqrt(tau) = {3 * self.tau**0.5:.3g} for d = 3"
+        )
+        return (
+            f"the exact answer of this step is the {name}: with tau = {self.tau:g} a {which} survives a step only if "
+            f"its radius exceeds the bound of O2{bound}; take a smaller tau to follow the flow"
+        )
+
+    def complaints(self, before: xr.DataArray, result: xr.Dataset) -> list[str]:
+        """What a caller should be warned of."""
+        slow = f"the step stopped at gap {float(result['gap']):.3g}, above tol = {self.tol:.3g}"
+        return [m for m in (self.vanished(before, result["u"]), "" if bool(result["converged"]) else slow) if m]
+
+    def state(self, result: xr.Dataset | xr.DataArray, before: xr.DataArray | None = None) -> xr.Dataset:
+        """Everything a trajectory holds at one time; `before` is the state's predecessor, None at the start."""
+        first = before is None
+        u = result if first else result["u"]
+        outcome = {"gap": 0.0, "certified": True, "converged": True, "iterations": 0}
+        if not first:
+            outcome = {k: result[k].values for k in outcome}
+        measure = self._measure_cells if self.method == "exact" else self._measure_subcell
+        return self._dataset({"u": u.values} | measure(u, before) | outcome)
+
+    def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
+        inside, outside = (geometry.integrals(s * u.values, self.h, [self.rho0, self.rho1]) for s in (1.0, -1.0))
+        grown = geometry.integrals(u.values + self.eps, self.h, [self.rho0])[0]
+        lost = geometry.integrals(self.eps - u.values, self.h, [self.rho1])[0]
+        risk, adversarial = inside[0] + outside[1], grown + lost
+        out = {
+            "perimeter": float(geometry.perimeter(u)),
+            "nonlocal_perimeter": (adversarial - risk) / self.eps,
+            "volume": float(geometry.volume(u)),
+            "risk": risk,
+            "adversarial_risk": adversarial,
+            "dissipation": 0.0,
+        }
+        if before is not None and np.isfinite(before.values).all():
+            weight = before.values * (self.rho0 + self.rho1)
+            moved = [geometry.integrals(v.values, self.h, [weight])[0] for v in (before, u)]
+            out["dissipation"] = (moved[0] - moved[1]) / self.tau
+        return out
+
+    def _measure_cells(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
+        a, cell = u > 0, float(np.prod(self.h))
+        out = {
+            "perimeter": float(geometry.perimeter(u)),
+            "nonlocal_perimeter": float(operators.nonlocal_perimeter(a, self.rho, self.eps, self.ball)),
+            "volume": float(a.sum()) * cell,
+            "risk": float(operators.risk(a, self.rho)),
+            "adversarial_risk": float(operators.adversarial_risk(a, self.rho, self.eps, self.ball)),
+            "dissipation": 0.0,
+        }
+        if before is not None and np.isfinite(before.values).all():
+            moved = (before.values > 0) ^ a.values
+            weight = np.abs(before.values) * (self.rho0 + self.rho1)
+            out["dissipation"] = float(weight[moved].sum()) * cell / self.tau
+        return out
+
+    def proximal_exact(self, depth: int) -> xr.DataArray:
+        """T5 by nested minimum cuts."""
+        f = self.u.values.astype(float)
+        out = mincut.proximal(self.rho0, self.rho1, f, self.eps, self.tau, self.h, norm=self.ball, depth=depth)
+        middle = self._field((out.lower + out.upper) / 2)
+        middle.attrs |= self.parameters | {"long_name": "proximal solution", "resolution": out.info["resolution"]}
+        return middle
+
+    def proximal_smooth(self, levels: np.ndarray) -> xr.DataArray:
+        """T5 from the fronts of the given levels: linear in the distances to the two fronts about each cell."""
+        f = self.u.values.astype(float)
+        fronts = [self._smooth(f - t)["u"].values for t in levels]
+        fronts = np.clip(fronts, -1e300, 1e300)
+        u = np.full(f.shape, levels[0])
+        for low, high, t, s in zip(fronts[:-1], fronts[1:], levels[:-1], levels[1:], strict=True):
+            share = np.clip(low / np.where(low > high, low - high, 1.0), 0.0, 1.0)
+            u = np.where(low > 0, t + (s - t) * np.where(high > 0, 1.0, share), u)
+        out = self._field(u)
+        step = float(np.diff(levels).max()) if len(levels) > 1 else 0.0
+        out.attrs |= self.parameters | {"long_name": "proximal solution", "resolution": step}
+        return out
+
+    def _field(self, values: np.ndarray) -> xr.DataArray:
+        attrs = {"long_name": "signed distance to the boundary, positive inside", "units": "length"}
+        return xr.DataArray(values, coords=self.u.coords, dims=self.u.dims, name="u", attrs=attrs)
+
+    def _dataset(self, values: dict) -> xr.Dataset:
+        out = {}
+        for name, value in values.items():
+            if name in ("u", *SIDES):
+                out[name] = self._field(value) if name == "u" else self._field(value).assign_attrs(long_name=name)
+            else:
+                long_name, units = LONG_NAMES[name]
+                attrs = {"long_name": long_name, "units": units.format(d=self.u.ndim)}
+                out[name] = xr.DataArray(np.asarray(value)[()], attrs=attrs)
+        return xr.Dataset(out, attrs=self.parameters)

@@ -1,0 +1,270 @@
+"""One minimising-movement step, its proximal form, and trajectories of the scheme: theory.md D8, T5-T7."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from tqdm.auto import tqdm
+
+from mcfpaper import _checks
+from mcfpaper._problem import LATTICE_BALLS, SIDES, Problem
+from mcfpaper.solvers import mincut
+from mcfpaper.trajectory import Writer, open_trajectory, problem_digest
+
+
+def robust_classifier(densities: xr.Dataset, eps: float, side: str = "minimal", ball: str = "lattice") -> xr.DataArray:
+    """Return an exact minimiser of the adversarial risk on the grid, by a minimum cut (D4, T1, D9).
+
+    Parameters
+    ----------
+    densities : xarray.Dataset
+        Variables `rho0`, `rho1` on one grid in 1, 2 or 3 dimensions, in mass per unit volume.
+    eps : float
+        Adversarial budget, in length units, at least the largest grid spacing.
+    side : {"minimal", "maximal"}
+        The smallest or the largest of the minimisers (they contain one another).
+    ball : {"lattice", "box", "diamond"}
+        The ball that the adversary has, see `dilate`.
+
+    Returns
+    -------
+    xarray.DataArray
+        A boolean set on the grid of the densities.
+
+    Raises
+    ------
+    ValueError
+        If a density is negative or not finite, a grid not uniform, `eps` below a cell, or an option unknown.
+    """
+    rho = _checks.densities(densities)
+    h = _checks.spacing(rho["rho0"], "densities")
+    eps = _checks.budget(eps, h)
+    _checks.option(side, "side", SIDES)
+    _checks.option(ball, "ball", LATTICE_BALLS)
+    rho0, rho1 = (rho[v].values.astype(float) for v in ("rho0", "rho1"))
+    cut = mincut.solve(rho0, rho1, (rho1 - rho0) / eps, eps, h, norm=ball, side=side)
+    attrs = {"long_name": f"{side} robust classifier", "eps": eps, "ball": ball}
+    return xr.DataArray(
+        getattr(cut, side), coords=rho["rho0"].coords, dims=rho["rho0"].dims, name="robust_classifier", attrs=attrs
+    )
+
+
+def step(
+    u: xr.DataArray,
+    densities: xr.Dataset,
+    eps: float,
+    tau: float | None = None,
+    method: str = "smooth",
+    ball: str | None = None,
+    side: str = "minimal",
+    tol: float | None = None,
+) -> xr.Dataset:
+    """Take one minimising-movement step from the set {u > 0} (D8).
+
+    The new set minimises Per_eps(A) - (1/tau) ∫_A f rho, with f the signed distance to the old boundary.
+
+    Parameters
+    ----------
+    u : xarray.DataArray
+        A level-set function, positive inside, or a boolean set. The empty set and the whole box stay as they are.
+    densities : xarray.Dataset
+        Variables `rho0`, `rho1` on the grid of `u`, in mass per unit volume.
+    eps : float
+        Adversarial budget, in length units, at least the largest grid spacing.
+    tau : float, optional
+        Time step, in length units; `eps` by default.
+    method : {"smooth", "exact"}
+        "smooth": isotropic and sub-cell, for flows. "exact": the minimum cut on the lattice, exact for sets of whole
+        cells, with the facets that a lattice ball brings.
+    ball : {"lattice", "box", "diamond"}, optional
+        The ball of the exact method, "lattice" by default; the smooth method has the "isotropic" one only.
+    side : {"minimal", "maximal"}
+        Which minimiser `u` describes where they differ (exact method).
+    tol : float, optional
+        `gap` at which the smooth method may stop, in length units; 0.02 cells by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        `u`: signed distance to the new boundary, positive inside (-inf: empty, +inf: the whole box); `gap`: a
+        bound, in length units, on the distance of the front from the exact one of the discrete problem solved (0 for
+        the exact method); `certified`: whether the hypotheses that make the bound a theorem were checked to hold;
+        `converged`: whether `gap` <= `tol`; `iterations`. The exact method adds the boolean sets `minimal`
+        and `maximal`. All parameters are attributes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a bad argument, before any work starts.
+
+    Warns
+    -----
+    UserWarning
+        If the answer is the empty set or the whole box though `u` is neither (O2), or the tolerance is not reached.
+    """
+    problem = Problem(u, densities, eps, tau, method, ball, side, tol)
+    start = problem.start()
+    result = problem.step(start)
+    for message in problem.complaints(start, result):
+        warnings.warn(message, stacklevel=2)
+    return result
+
+
+def evolve(
+    u: xr.DataArray,
+    densities: xr.Dataset,
+    eps: float,
+    t_end: float,
+    tau: float | None = None,
+    method: str = "smooth",
+    store: str | os.PathLike | None = None,
+    progress: bool | None = None,
+    ball: str | None = None,
+    side: str = "minimal",
+    tol: float | None = None,
+) -> xr.Dataset:
+    """Run the minimising-movements scheme from the set {u > 0} at times 0, tau, ... up to `t_end` (D8, T9).
+
+    Parameters
+    ----------
+    u, densities, eps, tau, method, ball, side, tol
+        As in `step`.
+    t_end : float
+        End time, in time units (length squared, as tau eps is an area); the last time is floor(t_end/tau) tau, where
+        a ratio within rounding of an integer counts as it.
+    store : path, optional
+        A Zarr store: every step is committed to it, and an interrupted run of the same problem resumes there.
+    progress : bool, optional
+        Show a progress bar; by default when a terminal shows it.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension `time`: `u` (signed distance, positive inside) and, per time, `perimeter` (of the boundary, weighted
+        by rho), `nonlocal_perimeter`, `volume` (area in 2-D), `risk`, `adversarial_risk`, and, of the step that
+        led there (0 at the start), `gap`, `certified`, `converged`, `iterations` and `dissipation`,
+        (1/tau) ∫ dist(x, old boundary) rho over the symmetric difference (T7). Lazy when `store` is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a bad argument, before any work starts, or a store of another problem.
+    FloatingPointError
+        If a value that is not finite arises: the message names the step and the place, and the store keeps every step
+        before it.
+
+    Warns
+    -----
+    UserWarning
+        If the first step wipes out the set or fills the box (O2), or steps did not reach the tolerance.
+    """
+    problem = Problem(u, densities, eps, tau, method, ball, side, tol)
+    t_end = _checks.number(t_end, "t_end")
+    if t_end < 0:
+        raise ValueError(f"t_end must be >= 0, got {t_end:g}")
+    steps = math.floor(t_end / problem.tau * (1 + 1e-12) + 1e-9)
+    times = np.arange(steps + 1) * problem.tau
+    initial = problem.state(problem.start())
+    if store is None:
+        states = [initial, *_states(problem, initial, 0, steps, progress)]
+        return _stack(states, times)
+    digest = problem_digest(problem.arrays(), problem.parameters)
+    with Writer(store, initial, times, digest) as writer:
+        latest = writer.latest() if writer.done else initial
+        for k, state in enumerate(_states(problem, latest, writer.done, steps, progress), start=writer.done + 1):
+            writer.commit(k, {name: state[name].values for name in state.data_vars})
+    return open_trajectory(store).isel(time=slice(0, steps + 1))
+
+
+def _states(problem: Problem, state: xr.Dataset, done: int, steps: int, progress: bool | None):
+    """Yield the states after steps done + 1, ..., steps."""
+    show = sys.stderr.isatty() if progress is None else progress
+    slow = 0
+    bar = tqdm(range(done + 1, steps + 1), initial=done, total=steps, disable=not show, unit="step", desc="evolve")
+    with bar:
+        for k in bar:
+            result = problem.step(state["u"])
+            _finite(result["u"], k)
+            if k == 1 and (said := problem.vanished(state["u"], result["u"])):
+                warnings.warn(said, stacklevel=4)
+            slow += not bool(result["converged"])
+            state = problem.state(result, before=state["u"])
+            bar.set_postfix(t=f"{k * problem.tau:.4g}", gap=f"{float(result['gap']):.1e}")
+            yield state
+    if slow:
+        warnings.warn(
+            f"{slow} of {steps - done} steps did not reach tol = {problem.tol:.3g}: see gap and converged", stacklevel=4
+        )
+
+
+def _finite(u: xr.DataArray, k: int) -> None:
+    bad = np.isnan(u.values) | (np.isinf(u.values) & ~np.isinf(u.values).all())
+    if bad.any():
+        place = {d: float(u[d][i]) for d, i in zip(u.dims, np.argwhere(bad)[0], strict=True)}
+        raise FloatingPointError(f"step {k} gave a value that is not finite at {place}")
+
+
+def _stack(states: Sequence[xr.Dataset], times: np.ndarray) -> xr.Dataset:
+    time = xr.DataArray(times, dims="time", attrs={"long_name": "time", "units": "time"})
+    return xr.concat(states, dim="time", combine_attrs="override", join="override").assign_coords(time=time)
+
+
+def proximal(
+    u: xr.DataArray,
+    densities: xr.Dataset,
+    eps: float,
+    tau: float | None = None,
+    method: str = "smooth",
+    levels: int | Sequence[float] | None = None,
+    ball: str | None = None,
+    tol: float | None = None,
+) -> xr.DataArray:
+    """Solve u = argmin TV_eps(u) + (1/(2 tau)) ∫ rho (u - f)^2 by its level sets (T5).
+
+    Each set {u > t} is the minimal step with f - t in place of f. Here the argument `u` is f itself: any field, not
+    made into a distance (T6 needs any f).
+
+    Parameters
+    ----------
+    u : xarray.DataArray
+        The data f, finite, in length units.
+    densities, eps, tau, method, ball, tol
+        As in `step`.
+    levels : int or sequence of float, optional
+        Exact method: the number of halvings of the range of f, 8 by default, so that u is known to within (max f -
+        min f)/2^levels. Smooth method: the levels themselves, or how many between min f and max f (33 by default);
+        u is interpolated between the fronts of neighbouring levels and cut off at the outermost.
+
+    Returns
+    -------
+    xarray.DataArray
+        u; attribute `resolution`: the distance of neighbouring levels (exact method: |u - exact| is at most half
+        of it).
+    """
+    problem = Problem(u, densities, eps, tau, method, ball, "minimal", tol)
+    if np.isinf(problem.u.values).any() or problem.u.dtype == bool:
+        raise ValueError("u must be a finite field for proximal, got a boolean or infinite one")
+    if method == "exact":
+        depth = 8 if levels is None else levels
+        if not isinstance(depth, int) or not 1 <= depth <= 40:
+            raise ValueError(f"levels must be a number of halvings from 1 to 40 for the exact method, got {levels!r}")
+        return problem.proximal_exact(depth)
+    return problem.proximal_smooth(_levels(problem.u, levels))
+
+
+def _levels(f: xr.DataArray, levels: int | Sequence[float] | None) -> np.ndarray:
+    if levels is None or isinstance(levels, int):
+        count = 33 if levels is None else levels
+        if count < 2:
+            raise ValueError(f"levels must be at least 2 in number, got {count}")
+        return np.linspace(float(f.min()), float(f.max()), count + 2)[1:-1]
+    levels = np.asarray(levels, float)
+    if levels.ndim != 1 or levels.size < 1 or not np.isfinite(levels).all() or (np.diff(levels) <= 0).any():
+        raise ValueError(f"levels must be finite and strictly increasing, got {levels}")
+    return levels
