@@ -52,10 +52,17 @@ def dumps(notebook: nbformat.NotebookNode) -> str:
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path, env: dict[str, str], on_cell: Callable[[int], None]) -> dict:
+def execute(
+    notebook: nbformat.NotebookNode,
+    folder: Path,
+    env: dict[str, str],
+    on_cell: Callable[[int], None],
+    tick: Callable[[], None],
+) -> dict:
     """Execute a notebook in place, in a fresh kernel started in `folder`.
 
-    A `ClaimError` does not stop it, so that one failing claim does not hide the others.
+    A `ClaimError` does not stop it, so that one failing claim does not hide the others. `on_cell` is called
+    with the index of each cell that begins, `tick` every second.
 
     Returns
     -------
@@ -78,7 +85,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, env: dict[str, str], 
     )
     client.km = _this_python(client.create_kernel_manager())
     started = time.perf_counter()
-    outcome = asyncio.run(_run(client, env, on_cell))
+    outcome = asyncio.run(_run(client, env, on_cell, tick))
     return {"seconds": round(time.perf_counter() - started, 1)} | outcome
 
 
@@ -91,8 +98,9 @@ def _this_python(manager):
     return manager
 
 
-async def _run(client: nbclient.NotebookClient, env: dict[str, str], on_cell: Callable[[int], None]) -> dict:
+async def _run(client: nbclient.NotebookClient, env: dict[str, str], on_cell, tick) -> dict:
     km, error, peak = client.km, None, None
+    clock = asyncio.create_task(_every_second(tick))
     try:
         await client.async_start_new_kernel(env=env)
         await client.async_start_new_kernel_client()
@@ -104,6 +112,7 @@ async def _run(client: nbclient.NotebookClient, env: dict[str, str], on_cell: Ca
     except Exception as raised:  # a kernel that dies must not take the other notebooks' results with it
         error = f"{type(raised).__name__}: {raised}".splitlines()[0]
     finally:
+        clock.cancel()
         interrupted = asyncio.current_task().cancelling() > 0
         peak = _peak_memory_mb(getattr(km.provisioner, "pid", None))
         if km.has_kernel:
@@ -117,6 +126,12 @@ async def _run(client: nbclient.NotebookClient, env: dict[str, str], on_cell: Ca
     if interrupted:  # nbclient takes a cancelled cell for a dead kernel
         raise asyncio.CancelledError
     return {"peak_memory_mb": peak, "error": error}
+
+
+async def _every_second(tick: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        tick()
 
 
 def _peak_memory_mb(pid: int | None) -> int | None:

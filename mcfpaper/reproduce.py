@@ -92,9 +92,10 @@ def _run_all(paths: list[Path], scale: str, inplace: bool, finished: list[str]) 
     """Run notebooks one after the other, naming each in `finished` once its results are kept."""
     notebooks = _import_notebooks()
     parsed = [notebooks.read(path) for path in paths]
-    quiet = {} if sys.stderr.isatty() else {"mininterval": 30.0}
+    width = shutil.get_terminal_size().columns
+    pace = 0.1 if sys.stderr.isatty() else 30.0
     total = sum(len(notebooks.code_cells(n)) for n in parsed)
-    with tqdm(total=total, unit="cell", dynamic_ncols=True, **quiet) as bar:
+    with tqdm(total=total, unit="cell", ncols=width, mininterval=pace) as bar:
         for number, (path, notebook) in enumerate(zip(paths, parsed, strict=True), start=1):
             run = _run_one(path, notebook, scale, bar, f"[{number}/{len(paths)}] {path.stem}")
             _keep(path, notebook, run, scale)
@@ -125,7 +126,8 @@ def _run_one(path: Path, notebook, scale: str, bar: tqdm, title: str) -> dict:
             "MCFPAPER_RECORDS": staging,
             "MCFPAPER_NOTEBOOK": path.stem,
         }
-        outcome = notebooks.execute(notebook, path.parent, env, on_cell)
+        tick = bar.refresh if sys.stderr.isatty() else lambda: None
+        outcome = notebooks.execute(notebook, path.parent, env, on_cell, tick)
         stated = Path(staging) / f"{path.stem}.json"
         claims = _workspace.read_json(stated)["claims"] if stated.is_file() else []
     if not outcome["error"]:

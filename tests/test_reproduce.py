@@ -13,7 +13,7 @@ import pytest
 
 from mcfpaper import _workspace, ledger
 from mcfpaper.__main__ import main
-from mcfpaper.reproduce import select
+from mcfpaper.reproduce import _start_trajectories, select
 
 GOOD = ("01_good", checkouts.opening("01_good"), "print(claims.scale)", checkouts.claim("T1", "It is small", 0.5))
 
@@ -100,7 +100,7 @@ def test_inplace_renews_notebook_and_records_and_twice_changes_nothing(checkout)
     gone = {"notebook": "09_gone", "claims": [], "seconds": 1, "peak_memory_mb": 1, "error": None}
     (checkout / "data/claims.json").write_text(json.dumps({"notebooks": [gone]}))
     assert main(["reproduce", "--inplace"]) == 0
-    texts = [path.read_text() for path in select()]
+    text = select(["1"])[0].read_text()
     assert outputs(select(["1"])[0])[0].text == "quick\n"
     assert outputs(index)[0].text == "1 claims\n"  # it ran last
     counts = [c.execution_count for c in nbformat.read(select(["1"])[0], 4).cells if c.cell_type == "code"]
@@ -108,8 +108,8 @@ def test_inplace_renews_notebook_and_records_and_twice_changes_nothing(checkout)
     assert list(ledger.notebooks()["notebook"]) == ["00_index", "01_good"]
     (claim,) = ledger.load()[1]["claims"]
     assert "plot" not in claim
-    assert main(["reproduce", "--inplace"]) == 0
-    assert [path.read_text() for path in select()] == texts
+    assert main(["reproduce", "1", "--inplace"]) == 0
+    assert select(["1"])[0].read_text() == text
     assert ledger.load()[1]["claims"] == [claim]
     assert out_of_step(checkout) == set()
     index.unlink()
@@ -128,36 +128,40 @@ def test_inplace_leaves_a_notebook_whose_claim_fails(checkout):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_leaves_finished_notebooks_finished(checkout):
-    pid = "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))"
-    checkouts.write_notebook(
-        checkout,
-        "02_slow",
-        checkouts.opening("02_slow"),
-        "claims.store('a').mkdir()",
-        checkouts.claim("T2", "It is small", 0.5),
-        f"{pid}\nimport time; time.sleep(120)",
-    )
+def test_ctrl_c_leaves_finished_notebooks_finished(tmp_path, monkeypatch):
+    checkout = checkouts.make(tmp_path, monkeypatch)
+    checkouts.write_notebook(checkout, "01_quick", "print(1)")
+    slow = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(120)"
+    checkouts.write_notebook(checkout, "02_slow", slow)
     old = checkout / "data/runs/quick/records/02_slow.json"
     old.parent.mkdir(parents=True)
     old.write_text("{}")
+    stored = checkout / "data/runs/quick/trajectories/02_slow"
+    stored.mkdir(parents=True)
+    (stored / "old").touch()
     running = subprocess.Popen([sys.executable, "-m", "mcfpaper", "reproduce"], stderr=subprocess.PIPE, text=True)
     try:
         pid_file = checkout / "notebooks/pid"
-        wait_until(lambda: pid_file.is_file() and pid_file.read_text())
+        wait_until(lambda: running.poll() is not None or (pid_file.is_file() and pid_file.read_text()))
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
     finally:
         running.kill()
-    assert running.returncode == 130
-    assert "Interrupted. Finished and kept: 01_good. Left: 02_slow" in told
+    assert running.returncode == 130, told
+    assert "Interrupted. Finished and kept: 01_quick. Left: 02_slow" in told
     wait_until(lambda: not alive(int(pid_file.read_text())))
-    assert checkouts.run_of(checkout, "01_good")["claims"][0]["holds"]
+    assert checkouts.run_of(checkout, "01_quick")["error"] is None
     assert old.read_text() == "{}"
-    runs = checkout / "data/runs/quick"
-    assert [path.name for path in (runs / "notebooks").iterdir()] == ["01_good.ipynb"]
-    assert list((runs / "trajectories/02_slow").glob("a-*.zarr"))
-    assert (runs / "trajectories/02_slow/unfinished").is_file()
+    assert [path.name for path in (checkout / "data/runs/quick/notebooks").iterdir()] == ["01_quick.ipynb"]
+    assert [path.name for path in stored.iterdir()] == ["unfinished"]
+
+
+def test_trajectories_start_anew_unless_the_last_run_did_not_finish(checkout):
+    marker = _start_trajectories("01_good", "quick")
+    (marker.parent / "half").touch()
+    assert (_start_trajectories("01_good", "quick").parent / "half").exists()
+    marker.unlink()
+    assert not (_start_trajectories("01_good", "quick").parent / "half").exists()
 
 
 def wait_until(happened, seconds=60):
