@@ -1,14 +1,14 @@
 """Validation of arguments: every public function calls these before any work starts.
 
 A wrong value raises ``ValueError``, a wrong type ``TypeError``; the message names the argument, what it got and
-what it needs. Values of dask-backed fields are not looked at here, which would compute them: see
-``operators`` for the check that runs inside each block.
+what it needs. Values of dask-backed arrays are not computed here: their check runs inside each block, when the
+caller computes the result.
 """
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from numbers import Real
 
 import numpy as np
 import xarray as xr
@@ -22,15 +22,25 @@ def field(u: object, name: str = "u") -> xr.DataArray:
     u = on_grid(u, name)
     if u.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold booleans or real numbers, got dtype {u.dtype}")
-    if is_lazy(u):
+    return u if u.dtype.kind != "f" else checked(u, finite_or_constant_infinity, name)
+
+
+def checked(u: xr.DataArray, check: Callable[[np.ndarray, str], None], name: str) -> xr.DataArray:
+    """Return `u` with its values checked: at once, or block by block when they are computed."""
+    if not is_lazy(u):
+        check(u.values, name)
         return u
-    finite_or_constant_infinity(u.values, name)
-    return u
+    return u.copy(data=u.data.map_blocks(_checked_block, check, name, dtype=u.dtype, meta=u.data._meta))
+
+
+def _checked_block(values: np.ndarray, check: Callable[[np.ndarray, str], None], name: str) -> np.ndarray:
+    check(values, name)
+    return values
 
 
 def finite_or_constant_infinity(values: np.ndarray, name: str) -> None:
     """Refuse NaN and partly infinite values; all -inf is the empty set and all +inf the whole box."""
-    if values.dtype.kind != "f" or np.isfinite(values).all():
+    if np.isfinite(values).all():
         return
     if np.isnan(values).any():
         raise ValueError(f"{name} must not hold NaN, got {int(np.isnan(values).sum())} of them")
@@ -39,6 +49,12 @@ def finite_or_constant_infinity(values: np.ndarray, name: str) -> None:
             f"{name} must be finite everywhere (or -inf everywhere: the empty set; or +inf everywhere: the whole "
             f"box), got {int(np.isinf(values).sum())} infinite values of {values.size}"
         )
+
+
+def finite(values: np.ndarray, name: str) -> None:
+    """Refuse NaN and infinite values."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got {int((~np.isfinite(values)).sum())} values that are not")
 
 
 def on_grid(u: object, name: str) -> xr.DataArray:
@@ -66,40 +82,47 @@ def step(coords: xr.Coordinates, dim: str, name: str) -> float:
     if x.size < 2:
         raise ValueError(f"{name} must have at least 2 cells along {dim!r}, got {x.size}")
     x = x.astype(float)
+    if not np.isfinite(x).all():
+        raise ValueError(f"the coordinate {dim!r} of {name} must be finite, got {x[~np.isfinite(x)][0]}")
     steps = np.diff(x)
     h = (x[-1] - x[0]) / (x.size - 1)
     slack = UNIFORM_RTOL * abs(h) + 4 * np.finfo(np.float32).eps * np.abs(x).max() * (coords[dim].dtype == np.float32)
-    if not np.isfinite(steps).all() or h == 0 or np.abs(steps - h).max() > slack:
+    if h == 0 or np.abs(steps - h).max() > slack:
         raise ValueError(
             f"the coordinate {dim!r} of {name} must be uniform, got steps from {steps.min():g} to {steps.max():g}"
         )
     return abs(h)
 
 
-def densities(rho: object, like: xr.DataArray | None = None, name: str = "densities") -> xr.Dataset:
-    """Return a Dataset of `rho0`, `rho1` on the grid of `like`, in its order of dimensions, with values checked."""
+def densities(
+    rho: object, like: xr.DataArray | None = None, name: str = "densities", like_name: str = "u"
+) -> xr.Dataset:
+    """Return `rho0`, `rho1` as float64 on the coordinates of `like`, in its order of dimensions, values checked."""
     if not isinstance(rho, xr.Dataset):
         raise TypeError(f"{name} must be an xarray.Dataset with variables rho0 and rho1, got {type(rho).__name__}")
-    missing = [v for v in ("rho0", "rho1") if v not in rho]
-    if missing:
+    if "rho0" not in rho or "rho1" not in rho:
         raise ValueError(f"{name} must have variables rho0 and rho1, got {list(rho.data_vars)}")
     for v in ("rho0", "rho1"):
         on_grid(rho[v], f"{name}.{v}")
         if rho[v].dtype.kind not in "iuf":
             raise TypeError(f"{name}.{v} must hold real numbers, got dtype {rho[v].dtype}")
-        if not is_lazy(rho[v]):
-            density_values(rho[v].values, f"{name}.{v}")
     same_grid(rho["rho0"], rho["rho1"], f"{name}.rho0", f"{name}.rho1")
-    if like is not None:
-        same_grid(like, rho["rho0"], "u", name)
-    dims = like.dims if like is not None else rho["rho0"].dims
-    return xr.Dataset({v: rho[v].transpose(*dims) for v in ("rho0", "rho1")})
+    if like is None:
+        like = rho["rho0"]
+    else:
+        same_grid(like, rho["rho0"], like_name, name)
+    # The very coordinates of `like`: xarray's arithmetic would drop the cells whose coordinates differ by rounding.
+    coords = {dim: like.coords[dim] for dim in like.dims}
+    out = {}
+    for v in ("rho0", "rho1"):
+        values = checked(rho[v], density_values, f"{name}.{v}").transpose(*like.dims).astype(np.float64)
+        out[v] = xr.DataArray(values.data, coords, like.dims, attrs=values.attrs)
+    return xr.Dataset(out)
 
 
 def density_values(values: np.ndarray, name: str) -> None:
     """Refuse negative or non-finite densities."""
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got {int((~np.isfinite(values)).sum())} values that are not")
+    finite(values, name)
     if values.size and values.min() < 0:
         raise ValueError(f"{name} must be >= 0 everywhere, got a minimum of {values.min():g}")
 
@@ -118,7 +141,7 @@ def same_grid(a: xr.DataArray, b: xr.DataArray, name_a: str, name_b: str) -> Non
 
 def number(value: object, name: str, above: float | None = None) -> float:
     """Return a finite real number, greater than `above` if given."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.ndarray | xr.DataArray):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real | np.ndarray | xr.DataArray):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
     if np.ndim(value) != 0:
         raise TypeError(f"{name} must be a single number, got shape {np.shape(value)}")
@@ -127,6 +150,16 @@ def number(value: object, name: str, above: float | None = None) -> float:
         bound = "" if above is None else f" and > {above:g}"
         raise ValueError(f"{name} must be finite{bound}, got {value:g}")
     return value
+
+
+def numbers(values: object, name: str) -> np.ndarray:
+    """Return an array of finite numbers."""
+    try:
+        values = np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold real numbers, got {values!r}") from error
+    finite(values, name)
+    return values
 
 
 def budget(eps: object, h: Sequence[float], name: str = "eps") -> float:

@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from mcfpaper import _checks
-from mcfpaper.grids import as_coords, dims_of, mesh
+from mcfpaper._mixtures import gaussian_mixture
+from mcfpaper.grids import as_coords, cell_volume, dims_of, mesh
 
 
 def uniform(grid: xr.Coordinates, prior: float = 0.5) -> xr.Dataset:
@@ -32,10 +33,9 @@ def uniform(grid: xr.Coordinates, prior: float = 0.5) -> xr.Dataset:
         Variables `rho0`, `rho1` of the grid's shape, in mass per unit volume.
     """
     grid, prior = as_coords(grid), _prior(prior)
-    axes = mesh(grid)
-    steps = [_checks.step(grid, dim, "grid") for dim in dims_of(grid)]
-    box = float(np.prod([h * grid[dim].size for h, dim in zip(steps, dims_of(grid), strict=True)]))
-    return _dataset(xr.full_like(axes[0], (1 - prior) / box), xr.full_like(axes[0], prior / box))
+    like = mesh(grid)[0]
+    box = like.size * cell_volume(like)
+    return _dataset(xr.full_like(like, (1 - prior) / box), xr.full_like(like, prior / box))
 
 
 def gaussian(
@@ -64,7 +64,10 @@ def gaussian(
     xarray.Dataset
         Variables `rho0`, `rho1`, in mass per unit volume. Mass outside the box is not put back.
     """
-    return mixture(grid, [mean0], [cov0], [mean1], [cov1], prior=prior)
+    grid, prior = as_coords(grid), _prior(prior)
+    rho0 = (1 - prior) * gaussian_mixture(grid, [mean0], [cov0], None, "mean0", "cov0", "weights0")
+    rho1 = prior * gaussian_mixture(grid, [mean1], [cov1], None, "mean1", "cov1", "weights1")
+    return _dataset(rho0, rho1)
 
 
 def mixture(
@@ -98,8 +101,8 @@ def mixture(
         Variables `rho0`, `rho1`, in mass per unit volume. Mass outside the box is not put back.
     """
     grid, prior = as_coords(grid), _prior(prior)
-    rho0 = (1 - prior) * _mixture(grid, means0, covs0, weights0, "0")
-    rho1 = prior * _mixture(grid, means1, covs1, weights1, "1")
+    rho0 = (1 - prior) * gaussian_mixture(grid, means0, covs0, weights0, "means0", "covs0", "weights0")
+    rho1 = prior * gaussian_mixture(grid, means1, covs1, weights1, "means1", "covs1", "weights1")
     return _dataset(rho0, rho1)
 
 
@@ -127,13 +130,14 @@ def from_functions(
         Variables `rho0`, `rho1`, in mass per unit volume.
     """
     grid = as_coords(grid)
+    if prior is not None:
+        prior = _prior(prior)
+        if not normalise:
+            raise ValueError("prior needs normalise=True, got normalise=False")
     values = [_call(f, grid, name) for f, name in ((rho0, "rho0"), (rho1, "rho1"))]
-    if prior is not None and not normalise:
-        raise ValueError("prior needs normalise=True, got normalise=False")
     if not normalise:
         return _dataset(*values)
-    cell = float(np.prod([_checks.step(grid, dim, "grid") for dim in dims_of(grid)]))
-    masses = [float(v.sum()) * cell for v in values]
+    masses = [float(v.sum()) * cell_volume(v) for v in values]
     if prior is None:
         total = sum(masses)
         if total <= 0:
@@ -141,8 +145,7 @@ def from_functions(
         return _dataset(*(v / total for v in values))
     if min(masses) <= 0:
         raise ValueError(f"rho0 and rho1 must each have positive mass when prior is given, got {masses}")
-    shares = (1 - _prior(prior), _prior(prior))
-    return _dataset(*(v * (s / m) for v, s, m in zip(values, shares, masses, strict=True)))
+    return _dataset(values[0] * ((1 - prior) / masses[0]), values[1] * (prior / masses[1]))
 
 
 def from_samples(
@@ -232,39 +235,6 @@ def _prior(prior: object) -> float:
     return prior
 
 
-def _mixture(grid: xr.Coordinates, means: Sequence, covs: Sequence, weights: object, label: str) -> xr.DataArray:
-    from scipy.stats import multivariate_normal
-
-    axes = mesh(grid)
-    d = len(axes)
-    if len(means) == 0 or len(covs) != len(means):
-        raise ValueError(
-            f"covs{label} must have one covariance per mean of means{label} ({len(means)}), got {len(covs)}"
-        )
-    weights = np.ones(len(means)) if weights is None else np.asarray(weights, float)
-    if weights.shape != (len(means),) or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() <= 0:
-        raise ValueError(f"weights{label} must hold {len(means)} numbers >= 0 with a positive sum, got {weights}")
-    points = np.stack([a.values for a in axes], axis=-1)
-    total = np.zeros(axes[0].shape)
-    for mean, cov, weight in zip(means, covs, weights / weights.sum(), strict=True):
-        mean = np.asarray(mean, float).reshape(-1)
-        if mean.shape != (d,) or not np.isfinite(mean).all():
-            raise ValueError(f"mean{label} must hold {d} finite numbers, one per dimension, got {mean}")
-        law = multivariate_normal(mean, _covariance(cov, d, f"cov{label}"))
-        total += weight * law.pdf(points).reshape(total.shape)
-    return axes[0].copy(data=total)
-
-
-def _covariance(cov: object, d: int, name: str) -> np.ndarray:
-    cov = np.asarray(cov, float)
-    full = cov * np.eye(d) if cov.ndim == 0 else np.diag(cov) if cov.shape == (d,) else cov
-    if full.shape != (d, d) or not np.isfinite(full).all() or not np.allclose(full, full.T):
-        raise ValueError(f"{name} must be a number, {d} variances or a symmetric {d} by {d} matrix, got {cov.tolist()}")
-    if np.linalg.eigvalsh(full).min() <= 0:
-        raise ValueError(f"{name} must be positive definite, got {cov.tolist()}")
-    return full
-
-
 def _call(f: Callable, grid: xr.Coordinates, name: str) -> xr.DataArray:
     if not callable(f):
         raise TypeError(f"{name} must be a function of the coordinates {dims_of(grid)}, got {type(f).__name__}")
@@ -276,20 +246,26 @@ def _call(f: Callable, grid: xr.Coordinates, name: str) -> xr.DataArray:
         raise ValueError(f"{name} must take only the coordinates {dims_of(grid)} by name, got parameters {unknown}")
     template = next(iter(axes.values()))
     values = f(**{k: v for k, v in axes.items() if takes_all or k in wanted})
-    values = values if isinstance(values, xr.DataArray) else xr.DataArray(values)
+    if not isinstance(values, xr.DataArray):
+        values = _checks.numbers(values, name)
+        if values.ndim and values.shape != template.shape:
+            raise ValueError(f"{name} must return values of the grid's shape {template.shape}, got {values.shape}")
+        values = xr.DataArray(values, dims=template.dims if values.ndim else ())
+    if not set(values.dims) <= set(template.dims):
+        raise ValueError(f"{name} must return values on the grid's dimensions {template.dims}, got {values.dims}")
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must return real numbers, got dtype {values.dtype}")
     values = (values + xr.zeros_like(template)).transpose(*template.dims)
     _checks.density_values(values.values, name)
     return values
 
 
 def _samples(X: object, y: object, d: int) -> tuple[np.ndarray, np.ndarray]:
-    X, y = np.asarray(X, float), np.asarray(y)
+    X, y = _checks.numbers(X, "X"), np.asarray(y)
     if X.ndim == 1 and d == 1:
         X = X[:, None]
     if X.ndim != 2 or X.shape[1] != d:
         raise ValueError(f"X must have shape (n, {d}), one column per dimension of the grid, got {X.shape}")
-    if not np.isfinite(X).all():
-        raise ValueError(f"X must be finite, got {int((~np.isfinite(X)).sum())} values that are not")
     if y.shape != X.shape[:1] or not np.isin(y, (0, 1)).all():
         raise ValueError(
             f"y must hold {X.shape[0]} labels, each 0 or 1, got shape {y.shape}, values {np.unique(y)[:5]}"

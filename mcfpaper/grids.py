@@ -37,7 +37,9 @@ def grid(
     ValueError
         If an argument has the wrong length or value.
     """
-    dims = (dims,) if isinstance(dims, str) else tuple(dims)
+    dims = (dims,) if isinstance(dims, str) or not isinstance(dims, Sequence) else tuple(dims)
+    if not all(isinstance(dim, str) for dim in dims):
+        raise TypeError(f"dims must be strings, got {dims}")
     if not 1 <= len(dims) <= 3 or len(set(dims)) != len(dims):
         raise ValueError(f"dims must name 1 to 3 different dimensions, got {dims}")
     cells, low, high = (
@@ -45,8 +47,9 @@ def grid(
     )
     coords = {}
     for dim, count, a, b in zip(dims, cells, low, high, strict=True):
-        if isinstance(count, bool) or int(count) != count or count < 2:
-            raise ValueError(f"n must be a whole number of at least 2 cells along {dim!r}, got {count}")
+        count = _checks.number(count, "n")
+        if count != int(count) or count < 2:
+            raise ValueError(f"n must be a whole number of at least 2 cells along {dim!r}, got {count:g}")
         a, b = _checks.number(a, "lower"), _checks.number(b, "upper")
         if not a < b:
             raise ValueError(f"upper must be greater than lower along {dim!r}, got lower={a:g} and upper={b:g}")
@@ -68,7 +71,10 @@ def as_coords(grid: xr.Coordinates | xr.DataArray | xr.Dataset, name: str = "gri
     """Return the grid coordinates of a grid, field or Dataset, in its order of dimensions, checked."""
     if isinstance(grid, xr.DataArray | xr.Dataset):
         dims = grid.dims if isinstance(grid, xr.DataArray) else tuple(grid.sizes)
-        grid = xr.Coordinates({d: grid.coords[d].variable for d in dims if d in grid.coords})
+        missing = [dim for dim in dims if dim not in grid.coords]
+        if missing:
+            raise ValueError(f"{name} must have a coordinate along each dimension, got none along {missing}")
+        grid = xr.Coordinates({dim: grid.coords[dim].variable for dim in dims})
     if not isinstance(grid, xr.Coordinates):
         raise TypeError(f"{name} must be the result of mcfpaper.grid (xarray.Coordinates), got {type(grid).__name__}")
     if not 1 <= len(dims_of(grid)) <= 3:

@@ -1,19 +1,20 @@
 """Dilation, erosion and the functionals built on them: theory.md D2-D6 and T4, on the lattice or isotropic.
 
 The sup and the inf run over the ball *and* the box (a natural, free boundary condition). Dask-backed fields come out
-lazy and in their own chunks: blocks are extended by the ball's radius, and an axis shorter than twice that is
-merged into one chunk first. Operators equal the numpy result to the last bit whatever the chunks; sums to rounding.
+lazy and in their own chunks: blocks are extended by the ball's radius, and chunks shorter than that are merged with
+their neighbours first. On the lattice, operators equal the numpy result to the last bit whatever the chunks; sums and
+the isotropic operators do to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
 from mcfpaper import _checks, geometry
+from mcfpaper._blocks import blockwise
 from mcfpaper.grids import cell_volume
 from mcfpaper.kernels import isotropic, morphology
 
@@ -73,13 +74,14 @@ def nonlocal_tv(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
     xarray.DataArray
         A 0-d DataArray (lazy if an input is), in units of `u` times mass per length.
     """
-    if isinstance(u, xr.DataArray) and u.dtype == bool:
-        return nonlocal_perimeter(u, densities, eps, ball).rename("nonlocal_tv")
-    u = _checks.field(u)
-    _finite(u)
-    rho = _checks.densities(densities, like=u)
-    up, down = dilate(u, eps, ball), erode(u, eps, ball)
-    total = ((up - u) * rho["rho0"] + (u - down) * rho["rho1"]).sum() * (cell_volume(u) / eps)
+    u, rho, eps = _arguments(u, densities, eps, ball, "u")
+    if u.dtype == bool:
+        total = _perimeter(u, rho, eps, ball)
+    else:
+        u = _finite(u)
+        # in double precision, so that a float32 field costs no more than its own rounding
+        up, down = (f(u, eps, ball).astype(np.float64) for f in (dilate, erode))
+        total = ((up - u) * rho["rho0"] + (u - down) * rho["rho1"]).sum() * (cell_volume(u) / eps)
     return _scalar(total, "nonlocal_tv", "nonlocal total variation", "mass/length")
 
 
@@ -103,16 +105,8 @@ def nonlocal_perimeter(a: xr.DataArray, densities: xr.Dataset, eps: float, ball:
     xarray.DataArray
         A 0-d DataArray (lazy if an input is), in mass per length.
     """
-    a, rho, eps = _set_arguments(a, densities, eps, ball)
-    if ball == "isotropic":
-        outer, inner = (risks / eps for risks in _layers(a, rho, eps))
-        total = outer + inner
-    else:
-        inside = a if a.dtype == bool else a > 0
-        grown, shrunk = dilate(inside, eps, ball), erode(inside, eps, ball)
-        total = (rho["rho0"].where(grown & ~inside, 0.0) + rho["rho1"].where(inside & ~shrunk, 0.0)).sum()
-        total = total * (cell_volume(a) / eps)
-    return _scalar(total, "nonlocal_perimeter", "nonlocal perimeter", "mass/length")
+    a, rho, eps = _arguments(a, densities, eps, ball, "a")
+    return _scalar(_perimeter(a, rho, eps, ball), "nonlocal_perimeter", "nonlocal perimeter", "mass/length")
 
 
 def risk(a: xr.DataArray, densities: xr.Dataset, ball: str = "lattice") -> xr.DataArray:
@@ -134,12 +128,8 @@ def risk(a: xr.DataArray, densities: xr.Dataset, ball: str = "lattice") -> xr.Da
     """
     a = _checks.field(a, "a")
     _checks.option(ball, "ball", _checks.BALLS)
-    rho = _checks.densities(densities, like=a)
-    if ball == "isotropic":
-        total = _mass(a, rho["rho0"]) + float(rho["rho1"].sum()) * cell_volume(a) - _mass(a, rho["rho1"])
-    else:
-        inside = a if a.dtype == bool else a > 0
-        total = xr.where(inside, rho["rho0"], rho["rho1"]).sum() * cell_volume(a)
+    rho = _checks.densities(densities, like=a, like_name="a")
+    total = _risk(a, rho, ball)
     return _scalar(total, "risk", "risk", "mass")
 
 
@@ -162,12 +152,12 @@ def adversarial_risk(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: s
     xarray.DataArray
         A 0-d DataArray (lazy if an input is): a mass. It equals risk + eps times nonlocal perimeter (T1).
     """
-    a, rho, eps = _set_arguments(a, densities, eps, ball)
+    a, rho, eps = _arguments(a, densities, eps, ball, "a")
     if ball == "isotropic":
         outer, inner = _layers(a, rho, eps)
-        total = risk(a, rho, ball) + outer + inner
+        total = _risk(a, rho, ball) + outer + inner
     else:
-        inside = a if a.dtype == bool else a > 0
+        inside = _inside(a)
         wrong0, right1 = dilate(inside, eps, ball), erode(inside, eps, ball)
         total = (rho["rho0"].where(wrong0, 0.0) + rho["rho1"].where(~right1, 0.0)).sum() * cell_volume(a)
     return _scalar(total, "adversarial_risk", "adversarial risk", "mass")
@@ -178,7 +168,8 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
 
     p = (1/eps) [T+_# rho0 - rho0 + rho1 - T-_# rho1], where the transport T+ (T-) moves the mass of each cell to a
     maximiser (minimiser) of `u` in its ball. On the lattice p is exact: ∫ p u = TV_eps(u) and
-    TV_eps(v) >= TV_eps(u) + ∫ p (v - u) for every v, to rounding. Among several maximisers the nearest is taken.
+    TV_eps(v) >= TV_eps(u) + ∫ p (v - u) for every v, to rounding. Among several maximisers the cell itself is
+    taken if it is one, else the first in the order of the grid.
 
     Parameters
     ----------
@@ -197,12 +188,11 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
     xarray.DataArray
         Of the shape and chunks of `u`, in mass per volume and length; its sum is 0 to rounding.
     """
-    u = _checks.field(u)
-    _checks.option(ball, "ball", _checks.BALLS)
+    u, rho, eps = _arguments(u, densities, eps, ball, "u")
+    if ball == "isotropic":
+        _refuse_boolean(u, "subgradient")
     h = _checks.spacing(u)
-    eps = _checks.budget(eps, h)
-    rho = _checks.densities(densities, like=u)
-    _finite(u)
+    u = _finite(u.astype(np.float64))
 
     def push(values: np.ndarray, mass: np.ndarray) -> np.ndarray:
         if ball == "isotropic":
@@ -211,13 +201,12 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
         return np.bincount(target.ravel(), mass.ravel(), minlength=mass.size).reshape(mass.shape)
 
     def block(values: np.ndarray, rho0: np.ndarray, rho1: np.ndarray) -> np.ndarray:
-        _reject_nan(values, "u")
         gained = push(values, rho0)
         lost = push(-values, rho1)
         return (gained - rho0 + rho1 - lost) / eps
 
-    halo = tuple(2 * r for r in _halo(ball, eps, h))
-    data = _blockwise(block, halo, np.float64, u.astype(float), rho["rho0"].astype(float), rho["rho1"].astype(float))
+    halo = tuple(2 * r for r in _halo(ball, eps, h))  # the mass of a cell comes from its ball, sent there by theirs
+    data = blockwise(block, halo, u, rho["rho0"], rho["rho1"])
     attrs = {"long_name": "subgradient of the nonlocal total variation", "units": f"mass/length^{u.ndim + 1}"}
     return xr.DataArray(data, coords=u.coords, dims=u.dims, name="subgradient", attrs=attrs)
 
@@ -227,75 +216,74 @@ def _morphology(u: object, eps: float, ball: str, lattice: Callable, smooth: Cal
     _checks.option(ball, "ball", _checks.BALLS)
     h = _checks.spacing(u)
     eps = _checks.budget(eps, h)
-    if ball == "isotropic" and u.dtype == bool:
-        raise TypeError(f'u must be a level-set function for the {what} with ball="isotropic", got a boolean set')
+    if ball == "isotropic":
+        _refuse_boolean(u, what)
     if u.dtype not in (np.dtype(bool), np.dtype(np.float32), np.dtype(np.float64)):
         u = u.astype(np.float64)
 
     def block(values: np.ndarray) -> np.ndarray:
-        _reject_nan(values, "u")
-        return smooth(values, eps, h) if ball == "isotropic" else lattice(values, eps, h, norm=ball)
+        if ball != "isotropic":
+            return lattice(values, eps, h, norm=ball)
+        _checks.finite_or_constant_infinity(values, "u")  # again: an infinite block of a lazy field, seen with others
+        return smooth(values, eps, h)
 
-    return u.copy(data=_blockwise(block, _halo(ball, eps, h), u.dtype, u))
-
-
-def _blockwise(function: Callable, halo: tuple[int, ...], dtype: np.dtype, *fields: xr.DataArray):
-    """Apply `function` to numpy blocks that see `halo` cells around them; lazy if a field is."""
-    if not any(_checks.is_lazy(f) for f in fields):
-        return function(*(f.values for f in fields))
-    chunks = next(f for f in fields if _checks.is_lazy(f)).chunks
-    # An axis whose chunks cannot hold the halo is merged: dask would rechunk it silently, in a way of its own.
-    wide = tuple(c if len(c) == 1 or min(c) >= r else (sum(c),) for c, r in zip(chunks, halo, strict=True))
-    depth = {axis: (r if len(c) > 1 else 0) for axis, (c, r) in enumerate(zip(wide, halo, strict=True))}
-    arrays = [da.asarray(f.data).rechunk(wide) for f in fields]
-    out = da.map_overlap(
-        function,
-        *arrays,
-        depth=[depth] * len(arrays),
-        boundary="none",
-        allow_rechunk=False,
-        align_arrays=False,
-        dtype=dtype,
-        meta=np.empty((0,) * len(halo), dtype),
-    )
-    return out.rechunk(chunks)
+    return u.copy(data=blockwise(block, _halo(ball, eps, h), u))
 
 
 def _halo(ball: str, eps: float, h: tuple[float, ...]) -> tuple[int, ...]:
     return isotropic.halo(eps, h) if ball == "isotropic" else morphology.halo(eps, h, ball)
 
 
-def _set_arguments(a: object, densities: object, eps: object, ball: str) -> tuple[xr.DataArray, xr.Dataset, float]:
-    a = _checks.field(a, "a")
+def _arguments(
+    u: object, densities: object, eps: object, ball: str, name: str
+) -> tuple[xr.DataArray, xr.Dataset, float]:
+    u = _checks.field(u, name)
     _checks.option(ball, "ball", _checks.BALLS)
-    eps = _checks.budget(eps, _checks.spacing(a))
-    return a, _checks.densities(densities, like=a), eps
+    eps = _checks.budget(eps, _checks.spacing(u))
+    return u, _checks.densities(densities, like=u, like_name=name), eps
 
 
-def _layers(a: xr.DataArray, rho: xr.Dataset, eps: float) -> tuple[float, float]:
+def _inside(a: xr.DataArray) -> xr.DataArray:
+    return a if a.dtype == bool else a > 0
+
+
+def _perimeter(a: xr.DataArray, rho: xr.Dataset, eps: float, ball: str) -> xr.DataArray:
+    if ball == "isotropic":
+        outer, inner = _layers(a, rho, eps)
+        return (outer + inner) / eps
+    inside = _inside(a)
+    grown, shrunk = dilate(inside, eps, ball), erode(inside, eps, ball)
+    layers = rho["rho0"].where(grown & ~inside, 0.0) + rho["rho1"].where(inside & ~shrunk, 0.0)
+    return layers.sum() * (cell_volume(a) / eps)
+
+
+def _risk(a: xr.DataArray, rho: xr.Dataset, ball: str) -> xr.DataArray:
+    if ball == "isotropic":
+        return _mass(a, rho["rho0"]) + rho["rho1"].sum() * cell_volume(a) - _mass(a, rho["rho1"])
+    return xr.where(_inside(a), rho["rho0"], rho["rho1"]).sum() * cell_volume(a)
+
+
+def _layers(a: xr.DataArray, rho: xr.Dataset, eps: float) -> tuple[xr.DataArray, xr.DataArray]:
     """Masses of class 0 in A⊕ minus A and of class 1 in A minus A⊖, sub-cell."""
     d = geometry.signed_distance(a)
     outer = _mass(d + eps, rho["rho0"]) - _mass(d, rho["rho0"])
     return outer, _mass(d, rho["rho1"]) - _mass(d - eps, rho["rho1"])
 
 
-def _mass(u: xr.DataArray, rho: xr.DataArray) -> float:
+def _mass(u: xr.DataArray, rho: xr.DataArray) -> xr.DataArray:
     """Sub-cell mass of the density `rho` in {u > 0}."""
-    return float(geometry.volume(u, xr.Dataset({"rho0": rho, "rho1": xr.zeros_like(rho)})))
+    return geometry.volume(u, xr.Dataset({"rho0": rho, "rho1": xr.zeros_like(rho)}))
 
 
-def _finite(u: xr.DataArray) -> None:
-    if not _checks.is_lazy(u) and u.dtype.kind == "f" and not np.isfinite(u.values).all():
-        raise ValueError("u must be finite here (a set that is empty or full has no total variation as a function)")
+def _finite(u: xr.DataArray) -> xr.DataArray:
+    """Refuse -inf or +inf everywhere too: an empty or full set has no total variation as a function."""
+    return _checks.checked(u, _checks.finite, "u")
 
 
-def _reject_nan(values: np.ndarray, name: str) -> None:
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise ValueError(f"{name} must not hold NaN")
+def _refuse_boolean(u: xr.DataArray, what: str) -> None:
+    if u.dtype == bool:
+        raise TypeError(f'u must be a level-set function for the {what} with ball="isotropic", got a boolean set')
 
 
-def _scalar(value: object, name: str, long_name: str, units: str) -> xr.DataArray:
-    out = value if isinstance(value, xr.DataArray) else xr.DataArray(float(value))
-    out = out.drop_vars(list(out.coords)).rename(name)
-    out.attrs = {"long_name": long_name, "units": units}
-    return out
+def _scalar(value: xr.DataArray, name: str, long_name: str, units: str) -> xr.DataArray:
+    return xr.DataArray(value.data, name=name, attrs={"long_name": long_name, "units": units})
