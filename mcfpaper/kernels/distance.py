@@ -1,0 +1,337 @@
+"""Sub-cell signed distance to the zero set of a cubic spline.
+
+The distance to {u = 0} takes, for every node, candidate front points near it (`contour.edge_roots`, found by
+recursive halving of the grid, so no candidate for the global minimum is lost) and minimises |x - y| over the front
+inside the box by Newton's method on the spline. Lengths are physical inside the kernels: node i of an axis sits at
+i h. Three embedded axes as in `spline`.
+"""
+
+import numpy as np
+from numba import njit
+
+from mcfpaper.kernels.contour import edge_roots, frames, widened
+from mcfpaper.kernels.spline import jet, prefilter
+
+LEAF = 4  # cells a side of the blocks that share one list of candidates
+REACH = 0.85  # a front point lies within this many cells of an edge root (cube cut by a triangle: 0.82)
+FLAT = 1e-3  # least curvature of |x - y|^2/2 along the front that Newton believes (0 at a focal point)
+FOUND = 16  # closest points remembered per node while others are sought
+
+
+def redistance(u, spacing, width=None, feet=False):
+    """Signed distance to the boundary of {u > 0}, positive inside.
+
+    The closest point is sought among the points of the front inside the box (the union of the cells), front ends on
+    the box edge included. Smooth fields: fourth order in the spacing. Where u has kinks the accuracy drops
+    to that of the spline's zero set; the sign is always that of u at the cell centre.
+
+    Parameters
+    ----------
+    u : ndarray
+        Finite level-set function, one to three axes, or all -inf (empty set) or all +inf (full set).
+    spacing : tuple of float
+        Size of a cell along each axis.
+    width : float, optional
+        Cells farther from the front than this (length) get a rough distance, at least `width`, of the right sign.
+    feet : bool
+        Also return the closest points, (..., d) in index units, not a number beyond `width`.
+
+    Returns
+    -------
+    ndarray (and ndarray)
+        -inf everywhere if no cell centre is inside, +inf if all are.
+    """
+    u = np.asarray(u, dtype=np.float64)
+    inside = u > 0
+    if inside.all() or not inside.any():
+        d = np.where(inside, np.inf, -np.inf)
+        return (d, np.full((*u.shape, u.ndim), np.nan)) if feet else d
+    c = prefilter(u)
+    h = (float(min(spacing)),) * (3 - u.ndim) + tuple(float(s) for s in spacing)
+    v, axes = widened(c, u)
+    points = edge_roots(c, v, *axes)
+    normals, bend = frames(c, points, h)
+    shape = (1,) * (3 - u.ndim) + u.shape
+    d = np.empty(shape)
+    y = np.full((*shape, 3), np.nan) if feet else np.empty((1, 1, 1, 3))
+    far = np.inf if width is None else float(width)
+    _distances(c, np.array(h), points * h, normals, bend, inside.reshape(shape), far, d, y, feet)
+    d = d.reshape(u.shape)
+    return (d, (y / h).reshape((*u.shape, 3))[..., 3 - u.ndim :]) if feet else d
+
+
+@njit(nogil=True)
+def _distances(c, h, seeds, normals, bend, inside, width, d, y, feet):
+    """Halve the grid down to blocks of at most LEAF cells a side, each with the seeds that can matter in it."""
+    diagonal = np.sqrt((h * h).sum())
+    box = np.zeros(3)
+    for k in range(3):
+        box[k] = (inside.shape[k] - 0.5) * h[k] if inside.shape[k] > 1 else 0.0
+    m = len(seeds)
+    pool = np.empty(m * 16, np.int64)  # the lists along one path of the recursion
+    pool[:m] = np.arange(m)
+    far = np.empty(m)
+    stack = np.empty((256, 8), np.int64)  # block corners, parent's list: start, count
+    stack[0] = (0, 0, 0, inside.shape[0], inside.shape[1], inside.shape[2], 0, m)
+    top = 1
+    work = np.empty((FOUND, 8))
+    while top > 0:
+        top -= 1
+        i0, j0, k0, i1, j1, k1, start, count = stack[top]
+        cx, cy, cz = 0.5 * (i0 + i1 - 1) * h[0], 0.5 * (j0 + j1 - 1) * h[1], 0.5 * (k0 + k1 - 1) * h[2]
+        radius = np.sqrt((cx - i0 * h[0]) ** 2 + (cy - j0 * h[1]) ** 2 + (cz - k0 * h[2]) ** 2)
+        nearest = np.inf
+        first = pool[start]
+        for s in range(count):
+            p = seeds[pool[start + s]]
+            far[s] = (cx - p[0]) ** 2 + (cy - p[1]) ** 2 + (cz - p[2]) ** 2
+            if far[s] < nearest:
+                nearest, first = far[s], pool[start + s]
+        nearest = np.sqrt(nearest)
+        if nearest - radius - diagonal > width:
+            _fill(h, seeds[first], inside, width, d, i0, j0, k0, i1, j1, k1)
+            continue
+        # a node of the block has distance <= nearest + radius, its closest point a seed within one diagonal
+        limit = (nearest + 2.0 * radius + diagonal) ** 2
+        end = start + count
+        kept = 0
+        for s in range(count):
+            if far[s] <= limit:
+                pool[end + kept] = pool[start + s]
+                kept += 1
+        if max(i1 - i0, j1 - j0, k1 - k0) <= LEAF:
+            cand = pool[end : end + kept]
+            for i in range(i0, i1):
+                for j in range(j0, j1):
+                    for k in range(k0, k1):
+                        x = (i * h[0], j * h[1], k * h[2])
+                        best = _closest(c, h, box, x, cand, seeds, normals, bend, width, work)
+                        d[i, j, k] = max(best, 1e-300) if inside[i, j, k] else -best
+                        if feet and best < width:
+                            y[i, j, k, 0], y[i, j, k, 1], y[i, j, k, 2] = work[0, 0], work[0, 1], work[0, 2]
+            continue
+        top = _split(stack, top, i0, j0, k0, i1, j1, k1, end, kept)
+
+
+@njit(nogil=True)
+def _split(stack, top, i0, j0, k0, i1, j1, k1, start, count):
+    """Push the halves of a block along every axis longer than a leaf."""
+    for a in range(2 if i1 - i0 > LEAF else 1):
+        im = (i0 + i1) // 2
+        p0, p1 = (i0, i1) if i1 - i0 <= LEAF else ((i0, im) if a == 0 else (im, i1))
+        for b in range(2 if j1 - j0 > LEAF else 1):
+            jm = (j0 + j1) // 2
+            q0, q1 = (j0, j1) if j1 - j0 <= LEAF else ((j0, jm) if b == 0 else (jm, j1))
+            for e in range(2 if k1 - k0 > LEAF else 1):
+                km = (k0 + k1) // 2
+                r0, r1 = (k0, k1) if k1 - k0 <= LEAF else ((k0, km) if e == 0 else (km, k1))
+                stack[top] = (p0, q0, r0, p1, q1, r1, start, count)
+                top += 1
+    return top
+
+
+@njit(nogil=True)
+def _fill(h, p, inside, width, d, i0, j0, k0, i1, j1, k1):
+    """The distance to one near seed, at least `width`, for a block beyond the band."""
+    for i in range(i0, i1):
+        for j in range(j0, j1):
+            for k in range(k0, k1):
+                r = np.sqrt((i * h[0] - p[0]) ** 2 + (j * h[1] - p[1]) ** 2 + (k * h[2] - p[2]) ** 2)
+                d[i, j, k] = max(r, width) if inside[i, j, k] else -max(r, width)
+
+
+@njit(nogil=True)
+def _closest(c, h, box, x, cand, seeds, normals, bend, width, found):
+    """Distance from x to the front; found[0, :3] receives the closest point.
+
+    Newton from the nearest seed, then from every seed whose patch of front (curvature `bend`, radius `reach`) can come
+    nearer and that is not on a piece already searched.
+    """
+    hmax = max(h[0], h[1], h[2])
+    reach = REACH * hmax
+    near, first = np.inf, 0
+    for s in cand:
+        r = (x[0] - seeds[s, 0]) ** 2 + (x[1] - seeds[s, 1]) ** 2 + (x[2] - seeds[s, 2]) ** 2
+        if r < near:
+            near, first = r, s
+    near = np.sqrt(near)
+    if near - reach > width:
+        return max(near, width)
+    best = _foot(c, h, box, x, seeds[first], near, found[0])
+    n = 1
+    for s in cand:
+        vx, vy, vz = x[0] - seeds[s, 0], x[1] - seeds[s, 1], x[2] - seeds[s, 2]
+        r2 = vx * vx + vy * vy + vz * vz
+        if r2 > (best + reach) ** 2:
+            continue
+        vn = vx * normals[s, 0] + vy * normals[s, 1] + vz * normals[s, 2]
+        vt = max(np.sqrt(max(r2 - vn * vn, 0.0)) - reach, 0.0)
+        slack = (0.5 * bend[s] + 0.02 / hmax) * reach * reach
+        if np.sqrt(vn * vn + vt * vt) - slack >= best or _searched(found, n, seeds[s], normals[s], hmax):
+            continue
+        m = min(n, FOUND - 1)
+        r = _foot(c, h, box, x, seeds[s], np.sqrt(r2), found[m])
+        n = m + 1
+        if r < best:
+            best = r
+            for q in range(8):
+                found[0, q], found[m, q] = found[m, q], found[0, q]
+    return best
+
+
+@njit(nogil=True)
+def _searched(found, n, p, normal, hmax):
+    """Whether the seed p lies on the smooth piece around a closest point already found."""
+    for m in range(n):
+        ex, ey, ez = p[0] - found[m, 0], p[1] - found[m, 1], p[2] - found[m, 2]
+        aligned = found[m, 3] * normal[0] + found[m, 4] * normal[1] + found[m, 5] * normal[2]
+        if ex * ex + ey * ey + ez * ez < 4.0 * hmax * hmax and aligned > 0.8:
+            return True
+    return False
+
+
+@njit(nogil=True)
+def _foot(c, h, box, x, seed, start, out):
+    """Closest point to x on the front near a seed, written to out[:3], its outward normal to out[3:6]; the distance."""
+    good = _newton(c, h, box, x, seed, out)
+    r = np.sqrt((x[0] - out[0]) ** 2 + (x[1] - out[1]) ** 2 + (x[2] - out[2]) ** 2)
+    if good and r <= start * (1.0 + 1e-12) + 1e-12 * h[2]:
+        return r
+    return _descend(c, h, box, x, seed, start, out)
+
+
+@njit(nogil=True)
+def _newton(c, h, box, x, seed, y):
+    """Newton for min |x - y| on the front in the box, active set for the box faces. True if it converged."""
+    hmax = max(h[0], h[1], h[2])
+    y[0], y[1], y[2] = seed[0], seed[1], seed[2]
+    p = (0.0, 0.0, 0.0)
+    for _ in range(25):
+        w = jet(c, y[0] / h[0], y[1] / h[1], y[2] / h[2])
+        free0, free1, free2 = box[0] > 0.0, box[1] > 0.0, box[2] > 0.0
+        for _ in range(3):
+            ok, p, normal = _step(w, h, x, y, free0, free1, free2)
+            if not ok:
+                return False
+            b0 = free0 and _blocked(y[0], p[0], h[0], box[0])
+            b1 = free1 and _blocked(y[1], p[1], h[1], box[1])
+            b2 = free2 and _blocked(y[2], p[2], h[2], box[2])
+            if not (b0 or b1 or b2):
+                break
+            free0, free1, free2 = free0 and not b0, free1 and not b1, free2 and not b2
+        y[3], y[4], y[5] = normal
+        size = np.sqrt(p[0] ** 2 + p[1] ** 2 + p[2] ** 2)
+        scale = min(1.0, hmax / (size + 1e-300))
+        for k in range(3):
+            if box[k] > 0.0:
+                y[k] = min(max(y[k] + scale * p[k], -0.5 * h[k]), box[k])
+        if size < 1e-7 * hmax:  # quadratic: the error is now far below
+            return True
+    return False
+
+
+@njit(nogil=True)
+def _blocked(y, p, h, upper):
+    return (y <= -0.5 * h and p < 0.0) or (y >= upper and p > 0.0)
+
+
+@njit(nogil=True)
+def _step(w, h, x, y, free0, free1, free2):
+    """Newton step in the free coordinates: to the tangent plane, and within it to the stationary point.
+
+    Returns success, the step and the outward unit normal.
+    """
+    gx, gy, gz = w[1] / h[0], w[2] / h[1], w[3] / h[2]
+    size = np.sqrt(gx * gx + gy * gy + gz * gz)
+    full = (-gx / (size + 1e-300), -gy / (size + 1e-300), -gz / (size + 1e-300))
+    gx, gy, gz = gx * free0, gy * free1, gz * free2
+    g2 = gx * gx + gy * gy + gz * gz
+    if g2 <= 1e-12 * size * size:
+        return False, (0.0, 0.0, 0.0), full
+    rx, ry, rz = (y[0] - x[0]) * free0, (y[1] - x[1]) * free1, (y[2] - x[2]) * free2
+    lam = -(rx * gx + ry * gy + rz * gz) / g2
+    xx, yy, zz = 1.0 + lam * w[4] / (h[0] * h[0]), 1.0 + lam * w[7] / (h[1] * h[1]), 1.0 + lam * w[9] / (h[2] * h[2])
+    xy, xz, yz = lam * w[5] / (h[0] * h[1]), lam * w[6] / (h[0] * h[2]), lam * w[8] / (h[1] * h[2])
+    a = -w[0] / g2
+    px, py, pz = a * gx, a * gy, a * gz
+    free = int(free0) + int(free1) + int(free2)
+    if free == 1:
+        return True, (px, py, pz), full
+    qx, qy, qz = rx + xx * px + xy * py + xz * pz, ry + xy * px + yy * py + yz * pz, rz + xz * px + yz * py + zz * pz
+    sx, sy, sz = _tangent(gx, gy, gz, free0, free1, free2)
+    ux, uy, uz = xx * sx + xy * sy + xz * sz, xy * sx + yy * sy + yz * sz, xz * sx + yz * sy + zz * sz
+    m11 = sx * ux + sy * uy + sz * uz
+    b1 = -(sx * qx + sy * qy + sz * qz)
+    if free == 2:
+        a = b1 / max(abs(m11), FLAT)
+        return True, (px + a * sx, py + a * sy, pz + a * sz), full
+    n = 1.0 / np.sqrt(g2)
+    tx, ty, tz = n * (gy * sz - gz * sy), n * (gz * sx - gx * sz), n * (gx * sy - gy * sx)
+    m12 = tx * ux + ty * uy + tz * uz
+    m22 = tx * (xx * tx + xy * ty + xz * tz) + ty * (xy * tx + yy * ty + yz * tz) + tz * (xz * tx + yz * ty + zz * tz)
+    b2 = -(tx * qx + ty * qy + tz * qz)
+    lowest = 0.5 * (m11 + m22) - np.sqrt(0.25 * (m11 - m22) ** 2 + m12 * m12)
+    shift = max(FLAT - lowest, -2.0 * lowest, 0.0)  # a descent direction near focal points too
+    m11, m22 = m11 + shift, m22 + shift
+    det = m11 * m22 - m12 * m12
+    a, b = (b1 * m22 - b2 * m12) / det, (b2 * m11 - b1 * m12) / det
+    return True, (px + a * sx + b * tx, py + a * sy + b * ty, pz + a * sz + b * tz), full
+
+
+@njit(nogil=True)
+def _tangent(gx, gy, gz, free0, free1, free2):
+    """A unit vector orthogonal to g in the free coordinates (two or three of them; g vanishes in the others)."""
+    ax, ay, az = abs(gx), abs(gy), abs(gz)
+    if not free0 or (free1 and free2 and ax <= ay and ax <= az):
+        n = 1.0 / np.sqrt(gy * gy + gz * gz)
+        return 0.0, -gz * n, gy * n
+    if not free1 or (free2 and ay <= az):
+        n = 1.0 / np.sqrt(gx * gx + gz * gz)
+        return -gz * n, 0.0, gx * n
+    n = 1.0 / np.sqrt(gx * gx + gy * gy)
+    return -gy * n, gx * n, 0.0
+
+
+@njit(nogil=True)
+def _descend(c, h, box, x, seed, start, out):
+    """Where Newton fails (kinks, noise): slide along the front while the distance falls."""
+    out[0], out[1], out[2] = seed[0], seed[1], seed[2]
+    best, step = start, 0.5
+    y = np.empty(3)
+    for _ in range(40):
+        w = jet(c, out[0] / h[0], out[1] / h[1], out[2] / h[2])
+        gx, gy, gz = w[1] / h[0], w[2] / h[1], w[3] / h[2]
+        g2 = gx * gx + gy * gy + gz * gz + 1e-300
+        n = 1.0 / np.sqrt(g2)
+        out[3], out[4], out[5] = -gx * n, -gy * n, -gz * n
+        a = ((x[0] - out[0]) * gx + (x[1] - out[1]) * gy + (x[2] - out[2]) * gz) / g2
+        y[0] = out[0] + step * (x[0] - out[0] - a * gx)
+        y[1] = out[1] + step * (x[1] - out[1] - a * gy)
+        y[2] = out[2] + step * (x[2] - out[2] - a * gz)
+        off = _settle(c, h, box, y)
+        r = np.sqrt((x[0] - y[0]) ** 2 + (x[1] - y[1]) ** 2 + (x[2] - y[2]) ** 2)
+        if off < 1e-10 * h[2] and r < best:
+            best = r
+            out[0], out[1], out[2] = y[0], y[1], y[2]
+        else:
+            step *= 0.5
+            if step < 1e-3:
+                break
+    return best
+
+
+@njit(nogil=True)
+def _settle(c, h, box, y):
+    """Move y onto the front along the gradient, inside the box; the last move's length."""
+    move = np.inf
+    for _ in range(8):
+        w = jet(c, y[0] / h[0], y[1] / h[1], y[2] / h[2])
+        gx, gy, gz = w[1] / h[0], w[2] / h[1], w[3] / h[2]
+        g2 = gx * gx + gy * gy + gz * gz
+        move = abs(w[0]) / (np.sqrt(g2) + 1e-300)
+        if move < 1e-12 * h[2] or not move < 4.0 * max(h[0], h[1], h[2]):
+            break
+        y[0], y[1], y[2] = y[0] - w[0] * gx / g2, y[1] - w[0] * gy / g2, y[2] - w[0] * gz / g2
+        for k in range(3):
+            y[k] = min(max(y[k], -0.5 * h[k]), box[k]) if box[k] > 0.0 else 0.0
+    return move
