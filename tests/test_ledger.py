@@ -5,6 +5,7 @@ import json
 import math
 
 import checkouts
+import holoviews
 import numpy as np
 import pytest
 import xarray as xr
@@ -104,6 +105,11 @@ def test_a_claim_is_recorded_printed_and_asserted(checkout, capsys):
     assert record["trajectory"].startswith("quick/trajectories/01_one/disc-")
     assert record["scale"] == "quick"
     assert record["versions"]["numpy"] == np.__version__
+
+
+def test_a_figure_becomes_a_png(checkout):
+    state(ledger.Ledger("01_one"), plot=holoviews.Curve([1, 2, 4]))
+    assert base64.b64decode(stated(checkout)[0]["plot"]).startswith(PNG[:8])
 
 
 def test_both_ends_of_a_spread_must_hold(checkout):
