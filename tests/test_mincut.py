@@ -4,6 +4,7 @@ import maxflow
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.optimize import brentq
 
 from mcfpaper.kernels.balls import NORMS
 from mcfpaper.solvers import mincut
@@ -104,3 +105,190 @@ def test_plain_graph(shape, spacing, norm):
         small, large = plain_graph(*quanta, eps, spacing, norm)
         np.testing.assert_array_equal(cut.minimal, small)
         np.testing.assert_array_equal(cut.maximal, large)
+
+
+def distance(a, spacing):
+    """Signed distance between cell centres, half a cell off the boundary on either side: monotone in the set."""
+    half = min(spacing) / 2
+    inside = ndimage.distance_transform_edt(a, spacing) - half
+    return np.where(a, inside, half - ndimage.distance_transform_edt(~a, spacing))
+
+
+def smooth_problem(seed, shape=(30, 26)):
+    """Random smooth densities, spacing, and two nested sets, neither empty nor full."""
+    rng = np.random.default_rng(seed)
+    rho0, rho1 = (np.exp(ndimage.gaussian_filter(rng.normal(size=shape), 4) * 6) for _ in range(2))
+    v = ndimage.gaussian_filter(rng.normal(size=shape), 2.5)
+    return rho0, rho1, (0.1, 0.12), v > np.quantile(v, 0.6), v > np.quantile(v, 0.45)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_T5_levels_of_the_proximal_solution_are_cuts(seed):
+    """{u > t} is the minimal cut for f - t at every level, and the interval holds the maximal one too."""
+    rho0, rho1, spacing, a, _ = smooth_problem(seed)
+    f, eps, tau, depth = distance(a, spacing), 0.25, 0.1, 4
+    u = mincut.proximal(rho0, rho1, f, eps, tau, spacing, depth=depth)
+    step = (f.max() - f.min()) / 2**depth
+    assert u.info["resolution"] == step
+    np.testing.assert_allclose(u.upper - u.lower, step, rtol=1e-12)
+    for t in f.min() + np.arange(1, 2**depth) * step:
+        cut = mincut.solve(rho0, rho1, (rho0 + rho1) * (f - t) / tau, eps, spacing)
+        np.testing.assert_array_equal(u.lower >= t, cut.minimal)
+        assert ((u.upper >= t) >= cut.maximal).all()  # u >= t implies that the upper bound is
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_T6_monotone_in_the_set(seed):
+    """A ⊂ B gives S(A) ⊂ S(B) for the minimal and for the maximal step."""
+    rho0, rho1, spacing, a, b = smooth_problem(seed)
+    cuts = [mincut.solve(rho0, rho1, (rho0 + rho1) * distance(s, spacing) / 0.08, 0.25, spacing) for s in (a, b)]
+    assert (cuts[0].minimal <= cuts[1].minimal).all()
+    assert (cuts[0].maximal <= cuts[1].maximal).all()
+    assert all((c.minimal <= c.maximal).all() for c in cuts)
+    assert cuts[1].minimal.any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_T6_proximal_solution(seed):
+    """f <= g gives u_f <= u_g, a shift of the data shifts u, and sup |u_f - u_g| <= sup |f - g|.
+
+    Data, shift and levels are dyadic, so that f - t and (f + c) - (t + c) are the same floating-point number.
+    """
+    rho0, rho1, spacing, a, b = smooth_problem(seed, (20, 18))
+    f, g = (np.rint(64 * distance(s, spacing)) / 64 for s in (a, b))
+    u, v, w = (mincut.proximal(rho0, rho1, x, 0.25, 0.1, spacing, depth=6, bounds=(y, y + 4.0))
+               for x, y in ((f, -2.0), (g, -2.0), (f + 0.25, -1.75)))  # fmt: skip
+    assert (u.lower <= v.lower).all()
+    np.testing.assert_array_equal(w.lower, u.lower + 0.25)
+    # the lower bounds are u rounded down to a level, hence one step more
+    assert abs(u.lower - v.lower).max() <= abs(f - g).max() + u.info["resolution"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_T7_energy_inequality(seed):
+    """The step's own energy does not exceed the old set's: Per + distance term <= Per of the start."""
+    rho0, rho1, spacing, a, _ = smooth_problem(seed)
+    eps, tau = 0.25, 0.05
+    for _ in range(3):
+        g = (rho0 + rho1) * distance(a, spacing) / tau
+        cut = mincut.solve(rho0, rho1, g, eps, spacing)
+        old = mincut.energy(a, rho0, rho1, g, eps, spacing)
+        rounding = 1e-13 * np.prod(spacing) * np.sum((rho0 + rho1) / eps + abs(g))  # of the sums, and of the quantum
+        for new in cut[:2]:
+            per = mincut.energy(new, rho0, rho1, 0 * g, eps, spacing)
+            moved = np.prod(spacing) * np.sum(abs(g[new ^ a]))
+            assert per + moved <= mincut.energy(a, rho0, rho1, 0 * g, eps, spacing) + rounding
+            assert cut.info["value"] <= old + rounding
+        if not cut.minimal.any():
+            break
+        a = cut.minimal
+
+
+def test_minimal_and_maximal_differ():
+    """Equal energies of the old interval and of the empty set: 2 R rho = sum of f rho eps/tau, all dyadic."""
+    f = 4.0 - abs(np.arange(30) - 15)  # sum over the 7 cells where it is positive: 16
+    half, eps, tau = np.full(30, 0.5), 2.0, 8.0
+    cut = mincut.solve(half, half, f / tau, eps, (1.0,))
+    assert not cut.minimal.any()
+    np.testing.assert_array_equal(cut.maximal, f >= 0)  # a cell with f = 0 at either end costs nothing
+    longer = mincut.solve(half, half, f / 7.5, eps, (1.0,))  # a slightly smaller tau decides
+    np.testing.assert_array_equal(longer.minimal, f > 0)
+
+
+def planar_root(b0, eps, tau):
+    """O1, A = {x > b}: the balance of mass at b, for the two densities of the next test."""
+
+    def rho0(x):
+        return np.exp(-((x + 0.6) ** 2))
+
+    def rho1(x):
+        return 0.7 * np.exp(-((x - 0.5) ** 2) / 2)
+
+    def law(b):
+        force = rho0(b) - rho0(b - eps) + rho1(b + eps) - rho1(b)
+        return force / eps + (b - b0) * (rho0(b) + rho1(b)) / tau
+
+    return brentq(law, b0 - 1, b0 + 1, xtol=1e-12), rho0, rho1
+
+
+def test_O1_planar_asymmetric():
+    """In one dimension the lattice ball is isotropic: front and profile to one cell."""
+    n, eps, tau, b0 = 800, 0.1, 0.15, 0.2
+    h = 6.0 / n
+    x = -3 + h * (np.arange(n) + 0.5)
+    b, rho0, rho1 = planar_root(b0, eps, tau)
+    assert abs(b - b0) > 5 * h  # the front does move
+    cut = mincut.solve(rho0(x), rho1(x), (rho0(x) + rho1(x)) * (x - b0) / tau, eps, (h,))
+    for a in cut[:2]:
+        assert abs(x[a].min() - h / 2 - b) <= h
+        assert a[np.argmax(a) :].all()
+    u = mincut.proximal(rho0(x), rho1(x), x - b0, eps, tau, (h,), depth=5, bounds=(-0.4, 0.4))
+    for j in range(1, 32):
+        t = -0.4 + 0.025 * j
+        assert abs(x[u.lower >= t - 1e-9].min() - h / 2 - planar_root(b0 + t, eps, tau)[0]) <= h
+
+
+def test_O2_disc_to_the_anisotropy_of_the_lattice():
+    """r = 0.6 -> 0.5 exactly; the lattice ball of 6.4 cells has facets: radius 0.484 ... 0.53 (theory.md section 4)."""
+    n, r0, tau = 256, 0.6, 0.05
+    h = 2 / n
+    x = -1 + h * (np.arange(n) + 0.5)
+    r = np.hypot(*np.meshgrid(x, x))
+    half = np.full((n, n), 0.5)
+    cut = mincut.solve(half, half, (r0 - r) / tau, tau, (h, h))
+    np.testing.assert_array_equal(cut.minimal, cut.maximal)
+    a = cut.minimal
+    assert r[a].max() < 0.53 + h
+    assert r[~a].min() > 0.484 - h
+    for image in (a.T, a[::-1], a[:, ::-1]):  # the symmetries of the square
+        np.testing.assert_array_equal(image, a)
+    # the radius falls below what survives: the empty set is exact (O2, with a margin for the lattice)
+    assert not mincut.solve(half, half, (0.45 - r) / tau, tau, (h, h)).maximal.any()
+
+
+def test_forced_cells_and_guess():
+    """Infinite weights force cells; a guess, however wrong, changes nothing."""
+    rho0, rho1, spacing, a, b = smooth_problem(1)
+    g = (rho0 + rho1) * distance(a, spacing) / 0.05
+    g[:3], g[-3:] = np.inf, -np.inf
+    first = mincut.solve(rho0, rho1, g, 0.25, spacing)
+    assert first.minimal[:3].all()
+    assert not first.maximal[-3:].any()
+    for guess in (distance(~b, spacing), np.zeros_like(g)):
+        other = mincut.solve(rho0, rho1, g, 0.25, spacing, guess=guess)
+        np.testing.assert_array_equal(other.minimal, first.minimal)
+        np.testing.assert_array_equal(other.maximal, first.maximal)
+    for side in ("minimal", "maximal"):
+        one = mincut.solve(rho0, rho1, g, 0.25, spacing, side=side)
+        np.testing.assert_array_equal(getattr(one, side), getattr(first, side))
+
+
+@pytest.mark.parametrize("eps", [0.5, 7.5, 100.0])
+def test_extreme_balls(eps):
+    """A ball of one cell (no perimeter at all), and balls wider than the box (all or nothing moves)."""
+    rng = np.random.default_rng(3)
+    rho0, rho1, g = *rng.random((2, 4, 4)), rng.normal(size=(4, 4))
+    cut = mincut.solve(rho0, rho1, g, eps, (1.0, 1.0))
+    quanta = [np.rint(v / cut.info["quantum"]).astype(int) for v in (rho0, rho1, eps * g)]
+    _, small, large = brute_force(*quanta, eps, "lattice")
+    np.testing.assert_array_equal(cut.minimal, small)
+    np.testing.assert_array_equal(cut.maximal, large)
+
+
+def test_no_mass_and_errors():
+    """Without mass the sign of g decides; wrong values are named."""
+    g = np.array([[1.0, 0.0], [-1.0, np.inf]])
+    cut = mincut.solve(np.zeros((2, 2)), np.zeros((2, 2)), g, 1.0, (1.0, 1.0))
+    np.testing.assert_array_equal(cut.minimal, g > 0)
+    np.testing.assert_array_equal(cut.maximal, g >= 0)
+    one = np.ones((2, 2))
+    for args, words in (
+        ((one, one[:1], one, 1.0, (1.0, 1.0)), "one shape"),
+        ((-one, one, one, 1.0, (1.0, 1.0)), "rho0"),
+        ((one, one * np.nan, one, 1.0, (1.0, 1.0)), "rho1"),
+        ((one, one, one * np.nan, 1.0, (1.0, 1.0)), "NaN"),
+        ((one, one, one, 1.0, (1.0, 1.0), "lattice", "left"), "side"),
+        ((one, one, one, 1.0, (1.0, 1.0), "round"), "norm"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            mincut.solve(*args)

@@ -60,6 +60,7 @@ class Side:
         self.mass, self.sign, self.ball = mass, sign, ball
         self.x = np.zeros(0, np.int32)
         self.y = np.zeros(0, np.int32)
+        self.again = np.zeros(mass.size, bool)  # cells that had to be mended before
 
     def add(self, x, y) -> None:
         self.x = np.concatenate([self.x, np.asarray(x, np.int32)])
@@ -102,17 +103,25 @@ class Side:
         missed = ((true & 1) == (self.sign > 0)) & ~kept.reshape(k.shape) & (self.mass > 0)
         if not missed.any():
             return 0
-        x, cells = np.flatnonzero(missed).astype(np.int32), np.argwhere(missed)
+        self._mend(np.argwhere(missed), v, true[missed], z, far, potential)
+        return np.count_nonzero(missed)
+
+    def _mend(self, cells, v, true, z, far, potential) -> None:
+        """Edges to the deepest and the extreme points that attain the sup (inf); to all of them the second time."""
+        x = np.ravel_multi_index(tuple(cells.T), v.shape).astype(np.int32)
+        again, self.again[x] = self.again[x], True
+        depth, v = self.sign * potential.ravel(), v.ravel()
         best, where = np.full(len(x), -np.inf), x.copy()
-        for o in z:  # the deepest of the points that the set has in the ball, and all of the extreme ones
-            y, good = _shift(cells, o, k.shape)
-            good &= v.ravel()[y] == true[missed]
-            deep = good & (self.sign * potential.ravel()[y] > best)
-            best[deep], where[deep] = self.sign * potential.ravel()[y[deep]], y[deep]
-            if (far == o).all(axis=1).any():
-                self.add(x[good], y[good])
-        self.add(x, where)
-        return len(x)
+        for o in z:
+            y = cells + o
+            good = np.all((y >= 0) & (y < potential.shape), axis=1)
+            y = np.ravel_multi_index(tuple(np.where(good[:, None], y, cells).T), potential.shape).astype(np.int32)
+            good &= v[y] == true
+            deeper = good & (depth[y] > best)
+            best[deeper], where[deeper] = depth[y[deeper]], y[deeper]
+            good &= again | (far == o).all(axis=1).any()
+            self.add(x[good], y[good])
+        self.add(x[~again], where[~again])
 
     def arcs(self, first: int) -> tuple[list, np.ndarray, tuple, int]:
         """Arcs of the auxiliary nodes, numbered from `first`; what each cell pays; those nodes; the next number."""
@@ -127,12 +136,6 @@ class Side:
             arcs = [(head, tail, cap) for tail, head, cap in arcs]
         # an own cell without edges has s_x = a_x (i_x = a_x), which costs nothing
         return arcs, np.where(has | ~self.own, q, 0), (node[aux], q[aux]), first + len(aux)
-
-
-def _shift(cells, o, shape):
-    y = cells + o
-    good = np.all((y >= 0) & (y < shape), axis=1)
-    return np.ravel_multi_index(tuple(np.where(good[:, None], y, cells).T), shape).astype(np.int32), good
 
 
 class CutProblem:

@@ -55,9 +55,9 @@ class Quantiser:
 
     def weight(self, g: np.ndarray) -> np.ndarray:
         """eps g in quanta, cut off at +-limit (which changes no minimiser)."""
-        return np.clip(np.rint(np.clip(g, -1e300, 1e300) * (self.eps * self.scale)), -self.limit, self.limit).astype(
-            np.int64
-        )
+        unit = self.eps * self.scale
+        quanta = np.rint(np.clip(g, -2 * self.limit / unit, 2 * self.limit / unit) * unit)
+        return np.clip(quanta, -self.limit, self.limit).astype(np.int64)
 
 
 def _arrays(rho0, rho1, g, spacing):
@@ -85,7 +85,7 @@ def _potential(g, rho):
 def energy(a, rho0, rho1, g, eps: float, spacing: Sequence[float], norm: str = "lattice") -> float:
     """F of the set `a` (module docstring) in floating point; cells with infinite g are left out of the last sum."""
     a = np.asarray(a, bool)
-    grown, shrunk = dilate(a, eps, spacing, norm), erode(a, eps, spacing, norm)
+    grown, shrunk = (move(a.astype(np.float64), eps, spacing, norm) > 0 for move in (dilate, erode))
     nonlocal_part = np.sum(rho0[grown & ~a]) + np.sum(rho1[a & ~shrunk])
     return float(np.prod(spacing) * (nonlocal_part / eps - np.sum(g[a & np.isfinite(g)])))
 
@@ -137,7 +137,10 @@ def solve(
     potential = _potential(g, rho0 + rho1) if guess is None else np.asarray(guess, np.float64)
     problem = CutProblem(*quanta.masses, eps, spacing, norm, potential)
     sets = problem.solve(quanta.weight(g), side=side)
-    info = problem.info() | {"quantum": 1 / quanta.scale, "value": energy(sets[0], rho0, rho1, g, eps, spacing, norm)}
+    info = problem.info() | {
+        "quantum": float(1 / quanta.scale),
+        "value": energy(sets[0], rho0, rho1, g, eps, spacing, norm),
+    }
     return Cut(sets[0] if side != "maximal" else None, sets[-1] if side != "minimal" else None, info)
 
 
@@ -187,5 +190,5 @@ def proximal(
         (a,) = problem.solve(quanta.weight(rho * (f - level) / tau), k, "minimal")
         k = 2 * k + a
     step = (high - low) / 2**depth
-    info = problem.info() | {"quantum": 1 / quanta.scale, "resolution": step, "cuts": depth}
+    info = problem.info() | {"quantum": float(1 / quanta.scale), "resolution": float(step), "cuts": depth}
     return Levels(low + k * step, low + (k + 1) * step, info)
