@@ -91,14 +91,14 @@ def edge_roots(c, v, x, y, z):
 def frames(c, points, spacing):
     """Outward unit normals (m, 3) and a bound (m,) on the curvatures, 1/length, at index points of the front."""
     hx, hy, hz = spacing
-    normals, bend = np.zeros((len(points), 3)), np.empty(len(points))
+    normals, bend = np.empty((len(points), 3)), np.empty(len(points))
     for m in range(len(points)):
         _, gx, gy, gz, xx, xy, xz, yy, yz, zz = jet(c, points[m, 0], points[m, 1], points[m, 2])
         gx, gy, gz = gx / hx, gy / hy, gz / hz
         xx, yy, zz = xx / (hx * hx), yy / (hy * hy), zz / (hz * hz)
         xy, xz, yz = xy / (hx * hy), xz / (hx * hz), yz / (hy * hz)
         size = np.sqrt(gx * gx + gy * gy + gz * gz) + 1e-300
-        normals[m] = (-gx / size, -gy / size, -gz / size)
+        normals[m, 0], normals[m, 1], normals[m, 2] = -gx / size, -gy / size, -gz / size
         bend[m] = np.sqrt(xx * xx + yy * yy + zz * zz + 2.0 * (xy * xy + xz * xz + yz * yz)) / size
     return normals, bend
 

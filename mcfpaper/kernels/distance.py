@@ -46,18 +46,56 @@ def redistance(u, spacing, width=None, feet=False):
     if inside.all() or not inside.any():
         d = np.where(inside, np.inf, -np.inf)
         return (d, np.full((*u.shape, u.ndim), np.nan)) if feet else d
-    c = prefilter(u)
-    h = (float(min(spacing)),) * (3 - u.ndim) + tuple(float(s) for s in spacing)
-    v, axes = widened(c, u)
-    points = edge_roots(c, v, *axes)
-    normals, bend = frames(c, points, h)
-    shape = (1,) * (3 - u.ndim) + u.shape
+    front = Front(u, spacing)
+    shape, h = front.shape, front.h
     d = np.empty(shape)
     y = np.full((*shape, 3), np.nan) if feet else np.empty((1, 1, 1, 3))
     far = np.inf if width is None else float(width)
-    _distances(c, np.array(h), points * h, normals, bend, inside.reshape(shape), far, d, y, feet)
+    args = (front.c, h, front.seeds, front.normals, front.bend)
+    _distances(*args, inside.reshape(shape), far, d, y, feet)
     d = d.reshape(u.shape)
     return (d, (y / h).reshape((*u.shape, 3))[..., 3 - u.ndim :]) if feet else d
+
+
+class Front:
+    """The front of u as a target for distances from arbitrary points; lengths are physical, axes embedded."""
+
+    def __init__(self, u, spacing):
+        u = np.asarray(u, dtype=np.float64)
+        self.shape = (1,) * (3 - u.ndim) + u.shape
+        self.h = np.array((float(min(spacing)),) * (3 - u.ndim) + tuple(float(s) for s in spacing))
+        self.c = prefilter(u)
+        v, axes = widened(self.c, u)
+        points = edge_roots(self.c, v, *axes)
+        self.normals, self.bend = frames(self.c, points, tuple(self.h))
+        self.seeds = points * self.h
+        self.box = np.array([(n - 0.5) * h if n > 1 else 0.0 for n, h in zip(self.shape, self.h, strict=True)])
+
+    def distances(self, points):
+        """Distances (m,) from points (m, 3) to the front inside the box."""
+        return _point_distances(self.c, self.h, self.box, points, self.seeds, self.normals, self.bend)
+
+    def settle(self, points):
+        """Points (m, 3) near the front moved onto it; where that fails they stay off it, see the second result."""
+        points = points.copy()
+        return points, _settle_all(self.c, self.h, self.box, points) < 1e-9 * self.h.min()
+
+
+@njit(nogil=True)
+def _point_distances(c, h, box, points, seeds, normals, bend):
+    out, work, every = np.empty(len(points)), np.empty((FOUND, 8)), np.arange(len(seeds))
+    for m in range(len(points)):
+        x = (points[m, 0], points[m, 1], points[m, 2])
+        out[m] = _closest(c, h, box, x, every, seeds, normals, bend, np.inf, work)
+    return out
+
+
+@njit(nogil=True)
+def _settle_all(c, h, box, points):
+    out = np.empty(len(points))
+    for m in range(len(points)):
+        out[m] = _settle(c, h, box, points[m])
+    return out
 
 
 @njit(nogil=True)
@@ -73,7 +111,7 @@ def _distances(c, h, seeds, normals, bend, inside, width, d, y, feet):
     far = np.empty(m)
     stack = np.empty((256, 8), np.int64)  # block corners, parent's list: start, count
     stack[0] = (0, 0, 0, inside.shape[0], inside.shape[1], inside.shape[2], 0, m)
-    top = 1
+    top = np.int64(1)  # (a literal would be compiled for apart)
     work = np.empty((FOUND, 8))
     while top > 0:
         top -= 1
@@ -94,7 +132,7 @@ def _distances(c, h, seeds, normals, bend, inside, width, d, y, feet):
         # a node of the block has distance <= nearest + radius, its closest point a seed within one diagonal
         limit = (nearest + 2.0 * radius + diagonal) ** 2
         end = start + count
-        kept = 0
+        kept = np.int64(0)
         for s in range(count):
             if far[s] <= limit:
                 pool[end + kept] = pool[start + s]
@@ -158,7 +196,7 @@ def _closest(c, h, box, x, cand, seeds, normals, bend, width, found):
     if near - reach > width:
         return max(near, width)
     best = _foot(c, h, box, x, seeds[first], near, found[0])
-    n = 1
+    n = np.int64(1)
     for s in cand:
         vx, vy, vz = x[0] - seeds[s, 0], x[1] - seeds[s, 1], x[2] - seeds[s, 2]
         r2 = vx * vx + vy * vy + vz * vz

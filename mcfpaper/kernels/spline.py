@@ -163,7 +163,9 @@ def _values(c, points):
 def _jets(c, points):
     out = np.empty((len(points), 10))
     for m in range(len(points)):
-        out[m] = jet(c, points[m, 0], points[m, 1], points[m, 2])
+        w = jet(c, points[m, 0], points[m, 1], points[m, 2])
+        for k in range(10):
+            out[m, k] = w[k]
     return out
 
 
