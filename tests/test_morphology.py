@@ -1,0 +1,181 @@
+"""Dilation and erosion against a maximum taken offset by offset, bit for bit, and the laws they obey."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from mcfpaper.kernels import balls, cascade
+from mcfpaper.kernels.morphology import argdilate, argerode, dilate, erode, halo
+
+NORMS = st.sampled_from(balls.NORMS)
+DTYPES = (np.float32, np.float64, np.bool_)
+quick = settings(max_examples=60, deadline=None)
+
+
+@st.composite
+def problems(draw, dtypes=DTYPES):
+    """An array of 1 to 3 dimensions, a radius up to beyond the box, and a spacing."""
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=12))
+    dtype = draw(st.sampled_from(dtypes))
+    values = st.booleans() if dtype is np.bool_ else st.sampled_from([-np.inf, -2.5, -1, 0.0, 1, 1.5, 3, np.inf])
+    u = draw(hnp.arrays(dtype, shape, elements=values))
+    spacing = tuple(draw(st.sampled_from([0.5, 1.0, 1.3])) for _ in shape)
+    return u, draw(st.one_of(st.floats(0.1, 6), st.integers(1, 30).map(float))), spacing
+
+
+def all_offsets(eps, spacing, norm, shape):
+    """Offsets of the ball that stay within some array of this shape, from the definition."""
+    axes = [np.arange(-n + 1, n) for n in shape]
+    z = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(shape))
+    x = np.abs(z * np.asarray(spacing))
+    length = {"lattice": np.sqrt((x**2).sum(1)), "box": x.max(1), "diamond": x.sum(1)}[norm]
+    return z[length <= eps * (1 + 1e-9)]
+
+
+def by_offsets(u, eps, spacing, norm, better=np.maximum, low=-np.inf):
+    """The maximum over shifted copies of a padded array, one for each offset."""
+    low = {np.maximum: False, np.minimum: True}[better] if u.dtype == bool else low
+    padded = np.pad(u, [(n, n) for n in u.shape], constant_values=low)
+    out = np.full_like(u, low)
+    for z in all_offsets(eps, spacing, norm, u.shape):
+        here = tuple(slice(n + k, 2 * n + k) for n, k in zip(u.shape, z, strict=True))
+        out = better(out, padded[here])
+    return out
+
+
+@given(problems(), NORMS)
+@quick
+def test_equals_the_maximum_over_offsets(problem, norm):
+    u, eps, spacing = problem
+    before = u.copy()
+    for threads in (1, 3):
+        up, down = dilate(u, eps, spacing, norm, threads), erode(u, eps, spacing, norm, threads)
+        assert up.dtype == down.dtype == u.dtype
+        np.testing.assert_array_equal(up, by_offsets(u, eps, spacing, norm))
+        np.testing.assert_array_equal(down, by_offsets(u, eps, spacing, norm, np.minimum, np.inf))
+    np.testing.assert_array_equal(u, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.bool_])
+@pytest.mark.parametrize("R", [1, 2, 3, 5, 6.4, 8, 9, 12.8, 16, 24, 33])
+def test_wide_discs(R, dtype):
+    u = np.random.default_rng(7).standard_normal((70, 81)).astype(dtype)
+    if dtype is np.bool_:
+        u = np.random.default_rng(7).random((70, 81)) > 0.999
+    np.testing.assert_array_equal(dilate(u, R, (1.0, 1.0)), by_offsets(u, R, (1.0, 1.0), "lattice"))
+    np.testing.assert_array_equal(erode(u, R, (1.0, 0.7)), by_offsets(u, R, (1.0, 0.7), "lattice", np.minimum, np.inf))
+
+
+def test_strides_and_other_types():
+    u = np.random.default_rng(1).integers(-50, 50, (20, 30, 2))
+    for view in (u[..., 0], u[::-2, ::3, 1], u[..., 0].T, np.asfortranarray(u[..., 1])):
+        got = dilate(view, 3.0, (1.0, 1.0))
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, by_offsets(view.astype(float), 3.0, (1.0, 1.0), "lattice"))
+
+
+@given(problems(), NORMS)
+@quick
+def test_duality(problem, norm):
+    u, eps, spacing = problem
+    minus = np.logical_not if u.dtype == bool else np.negative
+    np.testing.assert_array_equal(dilate(u, eps, spacing, norm), minus(erode(minus(u), eps, spacing, norm)))
+
+
+@given(problems(), NORMS)
+@quick
+def test_order(problem, norm):
+    u, eps, spacing = problem
+    small, large = dilate(u, eps / 2, spacing, norm), dilate(u, eps, spacing, norm)
+    assert (erode(u, eps, spacing, norm) <= u).all()
+    assert (u <= small).all()
+    assert (small <= large).all()
+    diamond, box = dilate(u, eps, spacing, "diamond"), dilate(u, eps, spacing, "box")
+    assert (diamond <= dilate(u, eps, spacing)).all()
+    assert (dilate(u, eps, spacing) <= box).all()
+
+
+@given(problems(), NORMS)
+@quick
+def test_maximisers(problem, norm):
+    """The index lies in the ball, attains the maximum, and is the cell itself or else the first."""
+    u, eps, spacing = problem
+    flat, cells = u.reshape(-1), np.stack(np.unravel_index(np.arange(u.size), u.shape), -1)
+    ball = set(map(tuple, all_offsets(eps, spacing, norm, u.shape)))
+    for find, extreme in ((argdilate, dilate), (argerode, erode)):
+        index, value = find(u, eps, spacing, norm), extreme(u, eps, spacing, norm)
+        assert index.dtype == np.int64
+        np.testing.assert_array_equal(flat[index], value)
+        np.testing.assert_array_equal(index[u == value], np.arange(u.size).reshape(u.shape)[u == value])
+        for i in np.random.default_rng(0).integers(u.size, size=5):
+            near = [j for j in range(u.size) if tuple(cells[j] - cells[i]) in ball and flat[j] == value.reshape(-1)[i]]
+            assert index.reshape(-1)[i] == (i if i in near else near[0])
+
+
+def test_zeros_have_no_sign():
+    """Which zero of a mixed lot comes out must not depend on the order of the maxima, so it is always +0.0."""
+    u = np.where(np.random.default_rng(2).random((9, 9)) < 0.5, -0.0, 0.0)
+    for out in (dilate(u, 2.0, (1.0, 1.0)), erode(u, 2.0, (1.0, 1.0)), dilate(u[0], 0.5, (1.0,))):
+        assert not np.signbit(out).any()
+
+
+@given(st.floats(0.1, 9), st.tuples(*[st.sampled_from([0.4, 1.0, 1.3])] * 3), NORMS, st.integers(1, 3))
+@quick
+def test_chords_of_a_ball(eps, spacing, norm, d):
+    spacing = spacing[:d]
+    rows, half = balls.lattice_ball(eps, spacing, norm)
+    z = balls.offsets(rows, half)
+    shape = [n + 2 for n in halo(eps, spacing, norm)]
+    np.testing.assert_array_equal(z, all_offsets(eps, spacing, norm, shape))
+    np.testing.assert_array_equal(z, -z[::-1])
+    assert tuple(z.max(0)) == halo(eps, spacing, norm)
+
+
+def test_unknown_norm():
+    with pytest.raises(ValueError, match="norm must be one of"):
+        dilate(np.zeros(3), 1.0, (1.0,), "round")
+
+
+@pytest.mark.parametrize("R", [4, 8, 16, 32])
+def test_programs_are_short(R):
+    """Fewer loads a cell than the chords of the disc need, and for R = 4 and 8 nothing but a cascade of edges."""
+    rows, half = balls.lattice_ball(R, (1.0, 1.0))
+    program = cascade.compile_ball(rows[:, 0], half)
+    assert program.cost < 3.5 * R
+    if R <= 8:
+        assert max(map(len, program.stages[1:])) == 2
+
+
+def test_many_threads_at_once():
+    rng = np.random.default_rng(3)
+    fields = [rng.standard_normal((40, 50)).astype(np.float32) for _ in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda u: dilate(u, 5.0, (1.0, 1.0), threads=2), fields))
+    for u, out in zip(fields, got, strict=True):
+        np.testing.assert_array_equal(out, by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
+
+
+def _dilated(u):
+    return dilate(u, 2.0, (1.0, 1.0))
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_worker_process(method):
+    u = np.random.default_rng(4).random((8, 9)) > 0.8
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
+        np.testing.assert_array_equal(pool.submit(_dilated, u).result(), _dilated(u))
+
+
+def test_the_benchmark_runs(tmp_path, monkeypatch, capsys):
+    from benchmarks import run
+
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "names", lambda: ["dilation"])
+    run.main(["dilation", "--quick"])
+    assert "x cv2" in capsys.readouterr().out
+    assert (tmp_path / "results" / "dilation-quick.json").stat().st_size > 0
