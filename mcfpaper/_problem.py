@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from mcfpaper import _checks, geometry, operators
+from mcfpaper.kernels import quadrature
 from mcfpaper.solvers import front, mincut
 
 SIDES = ("minimal", "maximal")
@@ -42,7 +43,7 @@ class Problem:
         self.side = _checks.option(side, "side", SIDES)
         allowed = LATTICE_BALLS if method == "exact" else ("isotropic",)
         self.ball = _checks.option(allowed[0] if ball is None else ball, "ball", allowed)
-        self.tol = DEFAULT_TOL * min(self.h) if tol is None else _checks.number(tol, "tol", above=0.0)
+        self.tol = DEFAULT_TOL * float(min(self.h)) if tol is None else _checks.number(tol, "tol", above=0.0)
         self.rho0, self.rho1 = (np.ascontiguousarray(self.rho[v].values, float) for v in ("rho0", "rho1"))
         if (self.rho0 + self.rho1).max() <= 0:
             raise ValueError("densities must not vanish everywhere: rho0 + rho1 is 0")
@@ -112,23 +113,32 @@ class Problem:
         return self._dataset({"u": u.values} | measure(u, before) | outcome)
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
-        inside, outside = (geometry.integrals(s * u.values, self.h, [self.rho0, self.rho1]) for s in (1.0, -1.0))
-        grown = geometry.integrals(u.values + self.eps, self.h, [self.rho0])[0]
-        lost = geometry.integrals(self.eps - u.values, self.h, [self.rho1])[0]
-        risk, adversarial = inside[0] + outside[1], grown + lost
+        d, e = u.values, self.eps
+        volume, hit0 = self._integrals(d, [None, self.rho0])
+        missed1 = self._integrals(-d, [self.rho1])[0]
+        risk = hit0 + missed1
+        adversarial = self._integrals(d + e, [self.rho0])[0] + self._integrals(e - d, [self.rho1])[0]
         out = {
             "perimeter": float(geometry.perimeter(u)),
             "nonlocal_perimeter": (adversarial - risk) / self.eps,
-            "volume": float(geometry.volume(u)),
+            "volume": volume,
             "risk": risk,
             "adversarial_risk": adversarial,
             "dissipation": 0.0,
         }
         if before is not None and np.isfinite(before.values).all():
             weight = before.values * (self.rho0 + self.rho1)
-            moved = [geometry.integrals(v.values, self.h, [weight])[0] for v in (before, u)]
+            moved = [self._integrals(v.values, [weight])[0] for v in (before, u)]
             out["dissipation"] = (moved[0] - moved[1]) / self.tau
         return out
+
+    def _integrals(self, u: np.ndarray, weights: list) -> list[float]:
+        """Sub-cell integrals of the weights (None: 1) over {u > 0}."""
+        if np.isneginf(u).all():
+            return [0.0] * len(weights)
+        if np.isposinf(u).all():
+            return quadrature.box_integrals(u.shape, self.h, weights)
+        return quadrature.volume_integrals(u, self.h, weights)
 
     def _measure_cells(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         a, cell = u > 0, float(np.prod(self.h))

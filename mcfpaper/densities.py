@@ -223,7 +223,7 @@ def _dataset(rho0: xr.DataArray, rho1: xr.DataArray) -> xr.Dataset:
     for label, rho in ((0, rho0), (1, rho1)):
         _checks.density_values(rho.values, f"rho{label}")
         rho = rho.rename(f"rho{label}")
-        rho.attrs = {"long_name": f"density of class {label} times its prior", "units": f"1/length^{d}"}
+        rho.attrs = {"long_name": f"density of class {label}", "units": f"1/length^{d}"}
         out[f"rho{label}"] = rho
     return xr.Dataset(out)
 

@@ -75,10 +75,12 @@ def png(figure: object, columns: int = 3, dpi: int = 90) -> Png:
         keys = figure.keys()
         chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, columns).round().astype(int))]
         dim = figure.kdims[0]
-        figure = hv.Layout([figure[k].relabel(f"{dim.label} = {dim.pprint_value(k)}") for k in chosen])
+        figure = hv.Layout(
+            [figure[k].opts(title=f"{dim.label} = {dim.pprint_value(k)}", backend="matplotlib") for k in chosen]
+        )
     if isinstance(figure, hv.Layout):
         figure = figure.cols(min(columns, len(figure))).opts(
-            backend="matplotlib", fig_inches=INCHES * 0.85, sublabel_format="", tight=True
+            backend="matplotlib", fig_inches=INCHES * 0.8, sublabel_format="", hspace=0.55, vspace=0.3
         )
     with matplotlib.rc_context({"font.size": 9, "axes.titlesize": 10, "figure.facecolor": "white"}):
         renderer = hv.renderer("matplotlib").instance(fig="png", dpi=dpi)
@@ -206,7 +208,7 @@ def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Ove
             paths.append({x.name: xs, y.name: ys, "t": float(t)})
     lines = hv.Contours(paths, _axes(first), value)
     options = {"cmap": TIME, "clim": (float(times.min()), float(times.max())), "colorbar": True, "aspect": "equal"}
-    lines = _both(lines, **options, _bokeh={**_frame(first), "line_width": 1.5}, _mpl={"linewidth": 1.2})
+    lines = _both(lines, **options, **_box(first), _bokeh={**_frame(first), "line_width": 1.5}, _mpl={"linewidth": 1.2})
     return _overlay([lines], title)
 
 
@@ -345,6 +347,7 @@ def _front(field: xr.DataArray, name: str, colour: str, dash: str) -> hv.Path:
         color=colour,
         aspect="equal",
         show_legend=True,
+        **_box(field),
         _bokeh={"line_dash": dash, "line_width": 2, **_frame(field)},
         _mpl={"linestyle": mpl_dash, "linewidth": 1.6},
     )
@@ -397,6 +400,16 @@ def _axes(field: xr.DataArray) -> list[hv.Dimension]:
         hv.Dimension(str(d), label=field[d].attrs.get("long_name", str(d)), unit=_unit(field[d]))
         for d in reversed(field.dims)
     ]
+
+
+def _box(field: xr.DataArray) -> dict:
+    """Limits of the axes: the whole box, so that frames of a slider agree."""
+    edges = []
+    for d in reversed(field.dims):
+        x = field[d].values
+        half = abs(x[1] - x[0]) / 2
+        edges.append((float(min(x[0], x[-1]) - half), float(max(x[0], x[-1]) + half)))
+    return {"xlim": edges[0], "ylim": edges[1]}
 
 
 def _frame(field: xr.DataArray) -> dict:

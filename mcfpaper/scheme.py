@@ -136,7 +136,7 @@ def evolve(
     u, densities, eps, tau, method, ball, side, tol
         As in `step`.
     t_end : float
-        End time, in time units (length squared, as tau eps is an area); the last time is floor(t_end/tau) tau, where
+        End time, in units of tau (in the limit flow a time is a length squared); the last time is floor(t_end/tau) tau, where
         a ratio within rounding of an integer counts as it.
     store : path, optional
         A Zarr store: every step is committed to it, and an interrupted run of the same problem resumes there.
@@ -211,7 +211,7 @@ def _finite(u: xr.DataArray, k: int) -> None:
 
 
 def _stack(states: Sequence[xr.Dataset], times: np.ndarray) -> xr.Dataset:
-    time = xr.DataArray(times, dims="time", attrs={"long_name": "time", "units": "time"})
+    time = xr.DataArray(times, dims="time", attrs={"long_name": "time", "units": "length^2"})
     return xr.concat(states, dim="time", combine_attrs="override", join="override").assign_coords(time=time)
 
 

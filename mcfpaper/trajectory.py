@@ -163,7 +163,7 @@ def _create(path: Path, initial: xr.Dataset, times: np.ndarray, problem: str) ->
     import dask.array as da
 
     layout = initial.drop_vars(list(initial.data_vars)).assign_coords(
-        time=("time", times, {"long_name": "time", "units": "time"})
+        time=("time", times, {"long_name": "time", "units": "length^2"})
     )
     encoding: dict[str, dict] = {"time": {"chunks": (len(times),)}}
     for name, var in initial.variables.items():
