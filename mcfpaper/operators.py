@@ -181,7 +181,7 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
         Adversarial budget, in length units.
     ball : {"lattice", "box", "diamond", "isotropic"}
         See `dilate`. With "isotropic" mass lands between cell centres and is shared among the nearest cells, so
-        that p is the continuum's density averaged over about a cell.
+        that averages over many cells converge; single cells carry an aliasing error of about a tenth of p.
 
     Returns
     -------
