@@ -1,6 +1,5 @@
 """The exact engine against brute force, against the graph with every edge, and against the laws T5-T7 and O1-O2."""
 
-import maxflow
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -17,12 +16,20 @@ def all_subsets():
     return (np.arange(2**16)[:, None] >> np.arange(16) & 1).astype(bool).reshape(-1, 4, 4)
 
 
-def neighbours(shape, eps, spacing, norm):
-    """Matrix: does y lie in the ball of x? Straight from the definition."""
+def neighbours(shape, eps, spacing, norm, cells=slice(None)):
+    """Matrix: does y lie in the ball of x? Straight from the definition; rows for the given cells x."""
     at = np.stack(np.meshgrid(*[np.arange(n) * h for n, h in zip(shape, spacing, strict=True)], indexing="ij"), -1)
-    d = np.abs(at.reshape(-1, 1, len(shape)) - at.reshape(1, -1, len(shape)))
+    d = np.abs(at.reshape(-1, 1, len(shape))[cells] - at.reshape(1, -1, len(shape)))
     length = {"lattice": np.sqrt((d**2).sum(-1)), "box": d.max(-1), "diamond": d.sum(-1)}[norm]
     return length <= eps * (1 + 1e-9)
+
+
+def ball_offsets(shape, eps, spacing, norm):
+    """Offsets in the ball, from the same definition: the neighbours of the middle cell of a box twice as large."""
+    wide = tuple(2 * n + 1 for n in shape)
+    middle = np.ravel_multi_index(shape, wide)
+    row = neighbours(wide, eps, spacing, norm, [middle])[0]
+    return np.stack(np.unravel_index(np.flatnonzero(row), wide), -1) - shape
 
 
 def brute_force(rho0, rho1, w, eps, norm):
@@ -65,36 +72,15 @@ def test_brute_force_real_data(seed):
     np.testing.assert_array_equal(cut.maximal, large)
 
 
-def plain_graph(q0, q1, w, eps, spacing, norm):
-    """Minimal and maximal minimiser from PyMaxflow and one edge per cell and ball point."""
-    shape, n = q0.shape, q0.size
-    cells = np.arange(n)
-    x, y = np.nonzero(neighbours(shape, eps, spacing, norm))
-    cost = (q1 - q0 - w).ravel()
-    sets = []
-    for sign in (1, -1):  # PyMaxflow leaves undecided cells on the source side; swapped, that gives the minimal set
-        graph = maxflow.GraphInt(3 * n, 2 * len(x) + 2 * n)
-        graph.add_nodes(3 * n)
-        wide, none = np.full(len(x), 2**61), np.zeros(len(x), np.int64)
-        ends = (
-            np.stack([np.maximum(-cost, 0), 0 * cost, q1.ravel()]),
-            np.stack([np.maximum(cost, 0), q0.ravel(), 0 * cost]),
-        )
-        graph.add_edges(y, n + x, *(wide, none)[::sign])
-        graph.add_edges(2 * n + x, y, *(wide, none)[::sign])
-        graph.add_grid_tedges(np.arange(3 * n).reshape(3, n), *ends[::sign])
-        graph.maxflow()
-        source = ~graph.get_grid_segments(cells.reshape(shape))
-        sets.append(source if sign == 1 else ~source)
-    return sets[1], sets[0]
-
-
 @pytest.mark.parametrize(("shape", "spacing"), SHAPES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_plain_graph(shape, spacing, norm):
     """Random data, smooth and rough, real and integer: the same two sets as from all edges."""
+    from benchmarks.exact_step import plain_graph
+
     rng = np.random.default_rng(len(shape))
     eps = 0.65
+    ball = ball_offsets(shape, eps, spacing, norm)
     for smooth in (0, 1, 2):
         rho0, rho1, g = (ndimage.gaussian_filter(rng.normal(size=shape), smooth) for _ in range(3))
         rho0, rho1, g = abs(rho0), abs(rho1), 2 * g / eps
@@ -102,9 +88,8 @@ def test_plain_graph(shape, spacing, norm):
             rho0, rho1, g = np.rint(8 * rho0), np.rint(8 * rho1), np.rint(12 * g * eps) / eps
         cut = mincut.solve(rho0, rho1, g, eps, spacing, norm)
         quanta = [np.rint(v / cut.info["quantum"]).astype(np.int64) for v in (rho0, rho1, eps * g)]
-        small, large = plain_graph(*quanta, eps, spacing, norm)
-        np.testing.assert_array_equal(cut.minimal, small)
-        np.testing.assert_array_equal(cut.maximal, large)
+        for which in ("minimal", "maximal"):
+            np.testing.assert_array_equal(getattr(cut, which), plain_graph(*quanta, ball, which))
 
 
 def distance(a, spacing):
