@@ -14,7 +14,7 @@ from mcfpaper.kernels.morphology import argdilate, argerode, dilate, erode, halo
 
 NORMS = st.sampled_from(balls.NORMS)
 DTYPES = (np.float32, np.float64, np.bool_)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
 
 
 @st.composite
@@ -160,15 +160,10 @@ def test_many_threads_at_once():
         np.testing.assert_array_equal(out, by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
 
 
-def _dilated(u):
-    return dilate(u, 2.0, (1.0, 1.0))
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_worker_process(method):
+def test_spawned_worker():
     u = np.random.default_rng(4).random((8, 9)) > 0.8
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
-        np.testing.assert_array_equal(pool.submit(_dilated, u).result(), _dilated(u))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        np.testing.assert_array_equal(pool.submit(dilate, u, 2.0, (1.0, 1.0)).result(), dilate(u, 2.0, (1.0, 1.0)))
 
 
 def test_the_benchmark_runs(tmp_path, monkeypatch, capsys):

@@ -123,27 +123,28 @@ def _combine(to, o, n, ring, at):
         k += 4
 
 
-@njit(nogil=True)
-def run(u, y0, y1, sign, base, low, back, start, terms, lag, depth, span, out):
+def run(program, u, y0, y1, sign, base, low, back, out):
     """Rows [y0, y1) of the program's result for the plane u, into the same rows of out.
 
-    Works on ``base + sign u``, with `low` outside the plane; with `back` the result x is
-    turned into ``base - x``. Both arrays are contiguous.
+    Works on ``base + sign u``, with `low` outside the plane; with `back` the result x is turned into
+    ``base - x``. Both arrays are contiguous.
     """
-    stages, (ny, nx) = lag.size, u.shape
-    last = stages - 1
-    flat = out.reshape(-1)
-    width = nx - span[:, 2] + span[:, 3]
     # Whole vectors only: what lies between a row's width and the next multiple of 256 bytes is never used. The gap
     # keeps a row that is read apart from the one that is written, or LLVM's check for overlap picks the slow loop.
-    block = 256 // u.itemsize
-    width[:last] = (width[:last] + block - 1) // block * block
+    nx, block = u.shape[1], 256 // u.itemsize
+    width = nx - program.span[:, 2] + program.span[:, 3]
+    width[:-1] = -(-width[:-1] // block) * block
     stride = width + block + 16
-    home = np.zeros(stages, np.int64)
-    for i in range(1, stages):
-        home[i] = home[i - 1] + depth[i - 1] * stride[i - 1]
+    home = np.concatenate([[0], np.cumsum(program.depth[:-1] * stride[:-1])])
     ring = np.empty(home[-1], u.dtype)
-    at = np.empty(len(terms), np.int64)
+    at = np.empty(len(program.terms), np.int64)
+    _run(u, y0, y1, sign, base, low, back, *program, width, stride, home, ring, at, out.reshape(-1))
+
+
+@njit(nogil=True)
+def _run(u, y0, y1, sign, base, low, back, start, terms, lag, depth, span, width, stride, home, ring, at, flat):
+    stages, (ny, nx) = lag.size, u.shape
+    last = stages - 1
     for t in range(y0 + span[0, 0], y1 + lag[last]):
         for i in range(stages):
             y = t - lag[i]

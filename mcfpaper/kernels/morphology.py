@@ -2,7 +2,7 @@
 
 Sup and inf run over ball ∩ box, everywhere: beyond the array there is nothing. In the plane a ball is a short
 program of maxima (`cascade`), run row by row on buffers that stay in the cache; a solid ball is a stack of plane
-ones. Cost per cell grows like R^(2/3) to R in the plane, never like the area. Results are exact to the last bit,
+ones. Cost per cell grows more slowly than the number of rows of the ball. Results are exact to the last bit,
 but for the sign of zero: a zero comes out as +0.0. Booleans go the same way, as bytes: no distance transform is
 as fast.
 """
@@ -83,10 +83,9 @@ def argerode(u: np.ndarray, eps: float, spacing: Sequence[float], norm: str = "l
 
 def _arg(u, order, eps, spacing, norm):
     # `order` sorts the cells from worst to best: dilating their ranks finds the best cell, with no ties left.
-    rank = np.empty(u.size, np.int32 if u.size < 2**31 else np.int64)
+    rank = np.empty(u.size)
     rank[order] = np.arange(u.size)
-    rank = rank.reshape(u.shape)
-    best = order[_run(rank, eps, spacing, norm, 1, 1, -1)]
+    best = order[_run(rank.reshape(u.shape), eps, spacing, norm, 1, 1, -np.inf).astype(np.int64)]
     here = np.arange(u.size).reshape(u.shape)
     return np.where(u == u.reshape(-1)[best], here, best)
 
@@ -123,7 +122,7 @@ def _run(u, eps, spacing, norm, threads, sign, low):
 
 def _in_plane(u, y0, y1, sign, base, low, discs, out):
     factor = u.dtype.type(sign % 256 if u.dtype == np.uint8 else sign)
-    _maxima.run(u[0], y0, y1, factor, base, low, sign < 0, *discs[0][1], out[0])
+    _maxima.run(discs[0][1], u[0], y0, y1, factor, base, low, sign < 0, out[0])
 
 
 def _in_space(u, y0, y1, sign, base, low, discs, out):
@@ -135,7 +134,7 @@ def _in_space(u, y0, y1, sign, base, low, discs, out):
         for offsets, program in discs:
             targets = [z + dz for dz in offsets if 0 <= z + dz < len(u)]
             if targets:
-                _maxima.run(u[z], y0, y1, factor, base, low, False, *program, plane)
+                _maxima.run(program, u[z], y0, y1, factor, base, low, False, plane)
             for target in targets:
                 _maxima.raise_rows(out[target], plane, y0, y1)
     if sign < 0:
