@@ -190,9 +190,10 @@ def contours(u: xr.DataArray) -> list[xr.Dataset]:
     -------
     list of xarray.Dataset
         Each with one variable per dimension of `u`, of that name: the coordinates of the piece's vertices along the
-        dimension `vertex`. 1-D: points. 2-D: curves, about one vertex per lattice edge crossed, the first repeated at the
-        end if the curve is closed (attribute `closed`). 3-D: surfaces, with a variable `faces` (dimensions `face`,
-        `corner`) of vertex numbers. Vertices lie on the zero set of the cubic spline through `u`.
+        dimension `vertex`. 1-D: points. 2-D: curves, a vertex per lattice edge crossed, the first repeated at the end
+        if the curve is closed (attribute `closed`). 3-D: surfaces, with a variable `faces` (dimensions `face`,
+        `corner`) of vertex numbers, anticlockwise from outside if the axes of `u` in their order are right-handed.
+        Vertices lie on the zero set of the cubic spline through `u`.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from mcfpaper.kernels.spline import derivatives, jet, prefilter, value
 
 def widened(c, u):
     """Values on the lattice widened by the box faces, and its index coordinates (a tuple of three arrays)."""
-    u = np.asarray(u, dtype=np.float64)
+    u = np.ascontiguousarray(u, dtype=np.float64)
     u = u.reshape((1,) * (3 - u.ndim) + u.shape)
     axes = tuple(np.r_[-0.5, np.arange(n), n - 0.5] if n > 1 else np.zeros(1) for n in u.shape)
     return _widen(c, u, *axes), axes
@@ -124,7 +124,7 @@ def front_points(u, spacing, c=None):
     curvature : (m,) ndarray
         div of the outward normal, 1/length (theory.md D7).
     """
-    u = np.asarray(u, dtype=np.float64)
+    u = np.ascontiguousarray(u, dtype=np.float64)
     c = prefilter(u) if c is None else c
     v = u.reshape((1,) * (3 - u.ndim) + u.shape)
     points = edge_roots(c, v, *(np.arange(n, dtype=np.float64) for n in v.shape))[:, 3 - u.ndim :]

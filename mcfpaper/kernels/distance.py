@@ -41,7 +41,7 @@ def redistance(u, spacing, width=None, feet=False):
     ndarray (and ndarray)
         -inf everywhere if no cell centre is inside, +inf if all are.
     """
-    u = np.asarray(u, dtype=np.float64)
+    u = np.ascontiguousarray(u, dtype=np.float64)
     inside = u > 0
     if inside.all() or not inside.any():
         d = np.where(inside, np.inf, -np.inf)
@@ -51,7 +51,7 @@ def redistance(u, spacing, width=None, feet=False):
     d = np.empty(shape)
     y = np.full((*shape, 3), np.nan) if feet else np.empty((1, 1, 1, 3))
     far = np.inf if width is None else float(width)
-    args = (front.c, h, front.seeds, front.normals, front.bend)
+    args = (front.c, h, front.box, front.seeds, front.normals, front.bend)
     _distances(*args, inside.reshape(shape), far, d, y, feet)
     d = d.reshape(u.shape)
     return (d, (y / h).reshape((*u.shape, 3))[..., 3 - u.ndim :]) if feet else d
@@ -61,7 +61,7 @@ class Front:
     """The front of u as a target for distances from arbitrary points; lengths are physical, axes embedded."""
 
     def __init__(self, u, spacing):
-        u = np.asarray(u, dtype=np.float64)
+        u = np.ascontiguousarray(u, dtype=np.float64)
         self.shape = (1,) * (3 - u.ndim) + u.shape
         self.h = np.array((float(min(spacing)),) * (3 - u.ndim) + tuple(float(s) for s in spacing))
         self.c = prefilter(u)
@@ -73,7 +73,8 @@ class Front:
 
     def distances(self, points):
         """Distances (m,) from points (m, 3) to the front inside the box."""
-        return _point_distances(self.c, self.h, self.box, points, self.seeds, self.normals, self.bend)
+        every = np.arange(len(self.seeds))
+        return _point_distances(self.c, self.h, self.box, points, every, self.seeds, self.normals, self.bend)
 
     def settle(self, points):
         """Points (m, 3) near the front moved onto it; where that fails they stay off it, see the second result."""
@@ -82,8 +83,8 @@ class Front:
 
 
 @njit(nogil=True)
-def _point_distances(c, h, box, points, seeds, normals, bend):
-    out, work, every = np.empty(len(points)), np.empty((FOUND, 8)), np.arange(len(seeds))
+def _point_distances(c, h, box, points, every, seeds, normals, bend):
+    out, work = np.empty(len(points)), np.empty((FOUND, 8))
     for m in range(len(points)):
         x = (points[m, 0], points[m, 1], points[m, 2])
         out[m] = _closest(c, h, box, x, every, seeds, normals, bend, np.inf, work)
@@ -99,19 +100,17 @@ def _settle_all(c, h, box, points):
 
 
 @njit(nogil=True)
-def _distances(c, h, seeds, normals, bend, inside, width, d, y, feet):
+def _distances(c, h, box, seeds, normals, bend, inside, width, d, y, feet):
     """Halve the grid down to blocks of at most LEAF cells a side, each with the seeds that can matter in it."""
-    diagonal = np.sqrt((h * h).sum())
-    box = np.zeros(3)
-    for k in range(3):
-        box[k] = (inside.shape[k] - 0.5) * h[k] if inside.shape[k] > 1 else 0.0
+    diagonal = np.sqrt(h[0] ** 2 + h[1] ** 2 + h[2] ** 2)
     m = len(seeds)
     pool = np.empty(m * 16, np.int64)  # the lists along one path of the recursion
-    pool[:m] = np.arange(m)
+    for s in range(m):
+        pool[s] = s
     far = np.empty(m)
     stack = np.empty((256, 8), np.int64)  # block corners, parent's list: start, count
-    stack[0] = (0, 0, 0, inside.shape[0], inside.shape[1], inside.shape[2], 0, m)
-    top = np.int64(1)  # (a literal would be compiled for apart)
+    top = np.int64(0)  # (a literal would be compiled for apart)
+    top = _store(stack, top, 0, 0, 0, inside.shape[0], inside.shape[1], inside.shape[2], np.int64(0), m)
     work = np.empty((FOUND, 8))
     while top > 0:
         top -= 1
@@ -154,18 +153,26 @@ def _distances(c, h, seeds, normals, bend, inside, width, d, y, feet):
 @njit(nogil=True)
 def _split(stack, top, i0, j0, k0, i1, j1, k1, start, count):
     """Push the halves of a block along every axis longer than a leaf."""
-    for a in range(2 if i1 - i0 > LEAF else 1):
-        im = (i0 + i1) // 2
-        p0, p1 = (i0, i1) if i1 - i0 <= LEAF else ((i0, im) if a == 0 else (im, i1))
-        for b in range(2 if j1 - j0 > LEAF else 1):
-            jm = (j0 + j1) // 2
-            q0, q1 = (j0, j1) if j1 - j0 <= LEAF else ((j0, jm) if b == 0 else (jm, j1))
-            for e in range(2 if k1 - k0 > LEAF else 1):
-                km = (k0 + k1) // 2
-                r0, r1 = (k0, k1) if k1 - k0 <= LEAF else ((k0, km) if e == 0 else (km, k1))
-                stack[top] = (p0, q0, r0, p1, q1, r1, start, count)
-                top += 1
+    for p0, p1 in _halves(i0, i1):
+        for q0, q1 in _halves(j0, j1):
+            for r0, r1 in _halves(k0, k1):
+                if p0 < p1 and q0 < q1 and r0 < r1:
+                    top = _store(stack, top, p0, q0, r0, p1, q1, r1, start, count)
     return top
+
+
+@njit(nogil=True)
+def _halves(start, stop):
+    middle = (start + stop) // 2 if stop - start > LEAF else stop
+    return (start, middle), (middle, stop)
+
+
+@njit(nogil=True)
+def _store(stack, top, i0, j0, k0, i1, j1, k1, start, count):
+    stack[top, 0], stack[top, 1], stack[top, 2] = i0, j0, k0
+    stack[top, 3], stack[top, 4], stack[top, 5] = i1, j1, k1
+    stack[top, 6], stack[top, 7] = start, count
+    return top + 1
 
 
 @njit(nogil=True)

@@ -100,261 +100,273 @@ def _cell_integrals(c, shape):
 @njit(nogil=True)
 def _cut_cells(c, v, h, surface):
     """Rule (m, 4), index point and weight, on the cut cells; and which other cells lie inside."""
-    n0, n1, n2 = max(v.shape[0] - 1, 1), max(v.shape[1] - 1, 1), max(v.shape[2] - 1, 1)
-    full = np.zeros((n0, n1, n2), np.bool_)
-    cut = np.zeros((n0, n1, n2), np.bool_)
-    for i in range(n0):
-        for j in range(n1):
-            for k in range(n2):
-                inside = v[i, j, k] > 0.0
-                full[i, j, k] = inside
-                for p in v[i : i + 2, j : j + 2, k : k + 2].flat:
-                    if (p > 0.0) != inside:
-                        cut[i, j, k] = True
-                        full[i, j, k] = False
-    rule, count = np.empty((256, 4)), 0
-    e0, e1 = min(c.shape[0], 4), min(c.shape[1], 4)
-    stack = np.empty((8 * DEPTH + 16, e0, e1, 4))
+    full, cut, near = _classify(v)
+    rule, count = np.empty((256, 4)), np.int64(0)  # (a literal 0 would be compiled for apart, here and below)
+    e = (min(c.shape[0], 4), min(c.shape[1], 4), 4)
+    stack = np.empty((8 * DEPTH + 16, e[0] * e[1] * 4))
     boxes = np.empty((8 * DEPTH + 16, 7))  # origin, size, depth
-    for i in range(n0):
-        for j in range(n1):
-            for k in range(n2):
-                near = cut[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2, max(k - 1, 0) : k + 2]
-                if not near.any():
+    for i in range(full.shape[0]):
+        for j in range(full.shape[1]):
+            for k in range(full.shape[2]):
+                if not near[i, j, k]:
                     continue
-                _bernstein(c, i, j, k, stack[0], boxes[0])
+                _bernstein(c, (i, j, k), e, stack[0], boxes[0])
                 # a front that only pokes through an edge changes no corner's sign
-                if not cut[i, j, k] and _sign(stack[0].ravel()) != 0:
-                    continue
-                full[i, j, k] = False
-                rule, count = _cell(stack, boxes, h, surface, rule, count)
+                if cut[i, j, k] or _sign(stack[0]) == 0:
+                    full[i, j, k] = False
+                    rule, count = _cell(stack, boxes, e, h, surface, rule, count)
     return rule[:count], full
+
+
+@njit(nogil=True)
+def _classify(v):
+    """Cells whose first corner is inside, whose corners differ, and that touch one of the latter."""
+    s0, s1, s2 = int(v.shape[0] > 1), int(v.shape[1] > 1), int(v.shape[2] > 1)
+    shape = (v.shape[0] - s0, v.shape[1] - s1, v.shape[2] - s2)
+    full, cut, near = np.empty(shape, np.bool_), np.empty(shape, np.bool_), np.zeros(shape, np.bool_)
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            for k in range(shape[2]):
+                inside = 0
+                for a in range(8):
+                    inside += v[i + s0 * (a & 1), j + s1 * (a >> 1 & 1), k + s2 * (a >> 2)] > 0.0
+                full[i, j, k] = inside == 8
+                cut[i, j, k] = 0 < inside < 8
+                if cut[i, j, k]:
+                    for p in range(max(i - 1, 0), min(i + 2, shape[0])):
+                        for q in range(max(j - 1, 0), min(j + 2, shape[1])):
+                            for r in range(max(k - 1, 0), min(k + 2, shape[2])):
+                                near[p, q, r] = True
+    return full, cut, near
 
 
 @njit(nogil=True)
 def _sign(b):
     """1 if all coefficients are positive, -1 if none is, 0 if they are mixed."""
-    low, high = np.inf, -np.inf
-    for x in b.flat:
+    low, high = b[0], b[0]
+    for x in b:
         low, high = min(low, x), max(high, x)
     return 1 if low > 0.0 else (-1 if high <= 0.0 else 0)
 
 
 @njit(nogil=True)
-def _bernstein(c, i, j, k, b, box):
-    """Bernstein coefficients of the spline on cell (i, j, k) of the widened lattice; its origin and size."""
-    e0, e1, e2 = b.shape
-    for p in range(e0):
-        for q in range(e1):
-            for r in range(e2):
-                b[p, q, r] = c[i + p, j + q, k + r]
-    cell = (i, j, k)
+def _strides(e):
+    return (e[1] * e[2], e[2], 1)
+
+
+@njit(nogil=True)
+def _bernstein(c, cell, e, b, box):
+    """Bernstein coefficients of the spline on a cell of the widened lattice, flat; its origin and size."""
+    for p in range(len(b)):
+        b[p] = c[cell[0] + p // (e[1] * 4), cell[1] + p // 4 % e[1], cell[2] + p % 4]
     box[6] = 0.0
     for axis in range(3):
         box[axis], box[3 + axis] = 0.0, 1.0
-        if c.shape[axis] == 1:
+        if e[axis] == 1:
             continue
-        n = c.shape[axis] - 4
-        for p in range(e1 if axis == 0 else e0):
-            for q in range(e1 if axis == 2 else e2):
-                line = b[:, p, q] if axis == 0 else (b[p, :, q] if axis == 1 else b[p, q, :])
-                x0, x1, x2, x3 = line[0], line[1], line[2], line[3]
-                line[0], line[1] = (x0 + 4.0 * x1 + x2) / 6.0, (2.0 * x1 + x2) / 3.0
-                line[2], line[3] = (x1 + 2.0 * x2) / 3.0, (x1 + 4.0 * x2 + x3) / 6.0
+        d = _strides(e)[axis]
+        for p in range(len(b)):
+            if p // d % 4 == 0:
+                x0, x1, x2, x3 = b[p], b[p + d], b[p + 2 * d], b[p + 3 * d]
+                b[p], b[p + d] = (x0 + 4.0 * x1 + x2) / 6.0, (2.0 * x1 + x2) / 3.0
+                b[p + 2 * d], b[p + 3 * d] = (x1 + 2.0 * x2) / 3.0, (x1 + 4.0 * x2 + x3) / 6.0
         box[axis] = cell[axis] - 1.0
-        if cell[axis] == 0:
-            _half(b, axis, True)
-            box[axis], box[3 + axis] = -0.5, 0.5
-        elif cell[axis] == n:
-            _half(b, axis, False)
-            box[3 + axis] = 0.5
+        first, last = cell[axis] == 0, cell[axis] == c.shape[axis] - 4
+        if first or last:
+            _half(b, d, first)
+            box[axis], box[3 + axis] = box[axis] + 0.5 * first, 0.5
 
 
 @njit(nogil=True)
-def _half(b, axis, upper):
-    """Restrict to the lower or upper half along an axis (de Casteljau), in place."""
-    e0, e1, e2 = b.shape
-    for p in range(e1 if axis == 0 else e0):
-        for q in range(e1 if axis == 2 else e2):
-            line = b[:, p, q] if axis == 0 else (b[p, :, q] if axis == 1 else b[p, q, :])
-            x0, x1, x2, x3 = line[0], line[1], line[2], line[3]
-            a, m, d = 0.5 * (x0 + x1), 0.5 * (x1 + x2), 0.5 * (x2 + x3)
-            am, md = 0.5 * (a + m), 0.5 * (m + d)
-            mid = 0.5 * (am + md)
+def _half(b, d, upper):
+    """Restrict to the lower or upper half along the axis of stride d (de Casteljau), in place."""
+    for p in range(len(b)):
+        if p // d % 4 == 0:
+            x0, x1, x2, x3 = b[p], b[p + d], b[p + 2 * d], b[p + 3 * d]
+            a, m, z = 0.5 * (x0 + x1), 0.5 * (x1 + x2), 0.5 * (x2 + x3)
+            am, mz = 0.5 * (a + m), 0.5 * (m + z)
+            mid = 0.5 * (am + mz)
             if upper:
-                line[0], line[1], line[2] = mid, md, d
+                b[p], b[p + d], b[p + 2 * d] = mid, mz, z
             else:
-                line[1], line[2], line[3] = a, am, mid
+                b[p + d], b[p + 2 * d], b[p + 3 * d] = a, am, mid
 
 
 @njit(nogil=True)
-def _cell(stack, boxes, h, surface, rule, count):
+def _cell(stack, boxes, e, h, surface, rule, count):
     """Append the rule of one cell, halving it where the front is no graph."""
-    top = 1
+    top = np.int64(1)
+    t, b, box, work = np.empty(stack.shape[1]), np.empty(stack.shape[1]), np.empty(7), np.empty(42)
     while top > 0:
         top -= 1
         sign = _sign(stack[top])
         if sign < 0 or (sign > 0 and surface):
             continue
-        b, box = stack[top].copy(), boxes[top].copy()
+        for p in range(len(b)):
+            b[p] = stack[top, p]
+        for p in range(7):
+            box[p] = boxes[top, p]
         last = box[6] >= DEPTH
-        k = 2 if sign > 0 else _height_axis(b, h * box[3:6])
+        k = 2 if sign > 0 else _height_axis(b, e, h, box)
         if k < 0 and last:  # no graph in 1/32 of a cell: count its volume by its centre
-            if not surface and _centre(b) > 0.0:
-                middle = box[:3] + 0.5 * box[3:6]
-                rule, count = _push(rule, count, middle, (h * box[3:6]).prod())
+            if not surface and _centre(b, e) > 0.0:
+                x, y, z = box[0] + 0.5 * box[3], box[1] + 0.5 * box[4], box[2] + 0.5 * box[5]
+                volume = h[0] * box[3] * h[1] * box[4] * h[2] * box[5]
+                rule, count = _push(rule, count, x, y, z, volume)
             continue
+        i, j = (1, 2) if k == 0 else ((0, 2) if k == 1 else (0, 1))
         if k >= 0:
-            i, j = (1, 2) if k == 0 else ((0, 2) if k == 1 else (0, 1))
-            t = _ordered(b, i, j, k)
-            if not _graph(t):
-                swapped = _ordered(b, j, i, k)
-                if _graph(swapped):
-                    i, j, t = j, i, swapped
-                elif not last and sign == 0:
+            _ordered(b, e, i, j, k, t)
+            if not _graph(t, e[i], e[j]):
+                i, j = j, i
+                _ordered(b, e, i, j, k, t)
+                if not (last or sign > 0 or _graph(t, e[i], e[j])):
                     k = -1
         if k >= 0:
-            rule, count = _graph_rule(t, i, j, k, box, h, surface, rule, count)
+            rule, count = _graph_rule(t, e[i], e[j], i, j, k, box, h, surface, work, rule, count)
         else:
-            top = _halve(stack, boxes, top, b, box)
+            top = _halve(stack, boxes, top, b, e, box)
     return rule, count
 
 
 @njit(nogil=True)
-def _halve(stack, boxes, top, b, box):
+def _halve(stack, boxes, top, b, e, box):
+    """Push the halves of a box along every axis."""
     for child in range(8):
-        if (b.shape[0] == 1 and child & 1) or (b.shape[1] == 1 and child & 2):
+        if (e[0] == 1 and child & 1) or (e[1] == 1 and child & 2):
             continue
-        stack[top] = b
-        boxes[top] = box
-        boxes[top, 6] += 1.0
+        for p in range(len(b)):
+            stack[top, p] = b[p]
+        boxes[top, 6] = box[6] + 1.0
         for axis in range(3):
-            if b.shape[axis] > 1:
+            boxes[top, axis], boxes[top, 3 + axis] = box[axis], box[3 + axis]
+            if e[axis] > 1:
                 upper = (child >> axis) & 1 == 1
-                _half(stack[top], axis, upper)
+                _half(stack[top], _strides(e)[axis], upper)
                 boxes[top, 3 + axis] *= 0.5
-                if upper:
-                    boxes[top, axis] += boxes[top, 3 + axis]
+                boxes[top, axis] += boxes[top, 3 + axis] * upper
         top += 1
     return top
 
 
 @njit(nogil=True)
-def _height_axis(b, size):
+def _height_axis(b, e, h, box):
     """The axis along which the polynomial is monotone, the steepest such; -1 if there is none."""
     best, steepest = -1, 0.0
-    e = b.shape
     for axis in range(3):
         if e[axis] == 1:
             continue
+        d = _strides(e)[axis]
         low, high = np.inf, -np.inf
-        for p in range(e[0] - (axis == 0)):
-            for q in range(e[1] - (axis == 1)):
-                for r in range(e[2] - (axis == 2)):
-                    d = b[p + (axis == 0), q + (axis == 1), r + (axis == 2)] - b[p, q, r]
-                    low, high = min(low, d), max(high, d)
-        slope = max(low, -high) / size[axis]
+        for p in range(len(b)):
+            if p // d % 4 < 3:
+                low, high = min(low, b[p + d] - b[p]), max(high, b[p + d] - b[p])
+        slope = max(low, -high) / (h[axis] * box[3 + axis])
         if slope > steepest:
             best, steepest = axis, slope
     return best
 
 
 @njit(nogil=True)
-def _ordered(b, i, j, k):
-    """Coefficients with the axes in the order i, j, k."""
-    t = np.empty((b.shape[i], b.shape[j], b.shape[k]))
-    for p in range(b.shape[0]):
-        for q in range(b.shape[1]):
-            for r in range(b.shape[2]):
-                x = (p, q, r)
-                t[x[i], x[j], x[k]] = b[p, q, r]
-    return t
+def _ordered(b, e, i, j, k, t):
+    """Write to t the coefficients with the axes in the order i, j, k."""
+    d = _strides(e)
+    m = 0
+    for p in range(e[i]):
+        for q in range(e[j]):
+            for r in range(4):
+                t[m] = b[p * d[i] + q * d[j] + r * d[k]]
+                m += 1
 
 
 @njit(nogil=True)
-def _simple(line):
+def _simple(x0, x1, x2, x3):
     """Whether a cubic keeps its sign or is monotone (so has at most one root)."""
-    if len(line) == 1 or _sign(line) != 0:
-        return True
-    d0, d1, d2 = line[1] - line[0], line[2] - line[1], line[3] - line[2]
-    return (d0 > 0.0 and d1 > 0.0 and d2 > 0.0) or (d0 < 0.0 and d1 < 0.0 and d2 < 0.0)
+    low, high = min(x0, x1, x2, x3), max(x0, x1, x2, x3)
+    return low > 0.0 or high <= 0.0 or (x0 < x1 < x2 < x3) or (x0 > x1 > x2 > x3)
 
 
 @njit(nogil=True)
-def _graph(t):
+def _graph(t, ni, nj):
     """Whether the edges of the graph's domain are simple: where it meets the ends of the height axis."""
-    ni, nj, _ = t.shape
     for side in (0, 3):
-        if _sign(t[:, :, side]) == 0 and nj > 1:
-            low, high = np.inf, -np.inf
-            for p in range(ni):
-                for q in range(3):
-                    d = t[p, q + 1, side] - t[p, q, side]
-                    low, high = min(low, d), max(high, d)
-            if low <= 0.0 <= high:
-                return False
-        if not (_simple(t[:, 0, side]) and _simple(t[:, nj - 1, side])):
+        low, high, down, up = np.inf, -np.inf, np.inf, -np.inf
+        for p in range(ni):
+            for q in range(nj):
+                x = t[(p * nj + q) * 4 + side]
+                low, high = min(low, x), max(high, x)
+                if q > 0:
+                    x -= t[(p * nj + q - 1) * 4 + side]
+                    down, up = min(down, x), max(up, x)
+        if low > 0.0 or high <= 0.0:
+            continue
+        if nj > 1 and down <= 0.0 <= up:
             return False
+        if ni > 1:
+            d = 4 * nj
+            for p in (side, (nj - 1) * 4 + side):
+                if not _simple(t[p], t[p + d], t[p + 2 * d], t[p + 3 * d]):
+                    return False
     return True
 
 
 @njit(nogil=True)
-def _graph_rule(t, i, j, k, box, h, surface, rule, count):
-    """Append nodes for a graph over (i, j): Gauss in the pieces of the base between the edges of the graph's domain."""
-    ni, nj, _ = t.shape
-    size = h * box[3:6]
-    at, line, slope_i, slope_j = np.empty(3), np.empty(4), np.empty(4), np.empty(4)
-    cuts_i, cuts_j = np.empty(6), np.empty(4)
-    pieces_i = _edges(t, 0 if ni > 1 else -1, cuts_i)
+def _graph_rule(t, ni, nj, i, j, k, box, h, surface, work, rule, count):
+    """Append nodes for a graph over (i, j): Gauss in the pieces of the base between the edges of the graph's domain.
+
+    `work` holds the cuts along i and j, the row (the sum over i) and its slope along i.
+    """
+    cuts_i, cuts_j, row, slope = work[0:6], work[6:10], work[10:26], work[26:42]
+    size = (h[0] * box[3], h[1] * box[4], h[2] * box[5])
+    pieces_i = _edges(t, 4 * nj, ni, nj, cuts_i)
     for p in range(pieces_i * (ORDER if ni > 1 else 1)):
         xi, gi = _gauss(cuts_i, p, ni)
         wi, di = _basis(xi, ni)
-        row = _contract(t, wi)
-        pieces_j = _edges(row, 1 if nj > 1 else -1, cuts_j)
+        _contract(t, wi, ni, nj, row)
+        if surface:
+            _contract(t, di, ni, nj, slope)
+        pieces_j = _edges(row, 4, nj, 1, cuts_j)
         for q in range(pieces_j * (ORDER if nj > 1 else 1)):
             xj, gj = _gauss(cuts_j, q, nj)
             wj, dj = _basis(xj, nj)
-            _combine(row, wj, line)
+            line = _combine(row, wj, nj)
             weight = gi * gj * size[i] * size[j]
             crossed = (line[0] > 0.0) != (line[3] > 0.0)
-            at[i], at[j] = box[i] + box[3 + i] * xi * (ni > 1), box[j] + box[3 + j] * xj * (nj > 1)
-            y = _root(line) if crossed else 1.0
+            y = _root(line[0], line[1], line[2], line[3]) if crossed else 1.0
             if surface:
                 if crossed:
-                    _combine(row, dj, slope_j)
-                    _combine(_contract(t, di), wj, slope_i)
                     wk, dk = _basis(y, 4)
                     gk = _dot(line, dk) / size[k]
-                    ratio_i, ratio_j = _dot(slope_i, wk) / size[i] / gk, _dot(slope_j, wk) / size[j] / gk
-                    at[k] = box[k] + box[3 + k] * y
-                    stretch = np.sqrt(1.0 + ratio_i * ratio_i + ratio_j * ratio_j)
-                    rule, count = _push(rule, count, at, weight * stretch)
+                    gi_gk = _dot(_combine(slope, wj, nj), wk) / size[i] / gk
+                    gj_gk = _dot(_combine(row, dj, nj), wk) / size[j] / gk
+                    weight *= np.sqrt(1.0 + gi_gk * gi_gk + gj_gk * gj_gk)
+                    rule, count = _push_ordered(rule, count, box, i, j, k, xi, xj, y, weight)
             elif crossed or line[0] > 0.0:
                 low, high = (0.0, y) if line[0] > 0.0 else (y, 1.0)
                 for x in INNER:
-                    at[k] = box[k] + box[3 + k] * (low + (high - low) * x)
-                    rule, count = _push(rule, count, at, 0.5 * weight * (high - low) * size[k])
+                    part = 0.5 * weight * (high - low) * size[k]
+                    x = low + (high - low) * x
+                    rule, count = _push_ordered(rule, count, box, i, j, k, xi, xj, x, part)
     return rule, count
 
 
 @njit(nogil=True)
-def _edges(t, axis, cuts):
-    """Write 0, the sorted roots along the first nontrivial axis of the ends of the height axis, and 1; pieces."""
-    cuts[0], n = 0.0, 1
-    if axis >= 0:
-        for side in (0, 3):
-            for q in range(2 if axis == 0 and t.shape[1] > 1 else 1):
-                line = t[:, q * (t.shape[1] - 1), side] if axis == 0 else t[0, :, side]
-                if (line[0] > 0.0) != (line[3] > 0.0):
-                    x = _root(line)
-                    m = n
-                    while cuts[m - 1] > x:
-                        cuts[m] = cuts[m - 1]
-                        m -= 1
-                    cuts[m] = x
-                    n += 1
-    cuts[n] = 1.0
-    return n
+def _edges(t, d, n, nj, cuts):
+    """Write 0, the sorted roots of the ends of the height axis along the axis of stride d, and 1; pieces."""
+    cuts[0], m = 0.0, 1
+    if n > 1:
+        for a in range(2 if nj == 1 else 4):
+            p = 3 * (a & 1) + (a >> 1) * (nj - 1) * 4
+            if (t[p] > 0.0) != (t[p + 3 * d] > 0.0):
+                x = _root(t[p], t[p + d], t[p + 2 * d], t[p + 3 * d])
+                q = m
+                while cuts[q - 1] > x:
+                    cuts[q] = cuts[q - 1]
+                    q -= 1
+                cuts[q] = x
+                m += 1
+    cuts[m] = 1.0
+    return m
 
 
 @njit(nogil=True)
@@ -378,45 +390,46 @@ def _basis(x, length):
 
 
 @njit(nogil=True)
-def _contract(t, w):
-    """Sum over the first axis with weights w, that axis kept with length one."""
-    out = np.zeros((1, t.shape[1], 4))
-    for p in range(t.shape[0]):
-        for q in range(t.shape[1]):
-            for r in range(4):
-                out[0, q, r] += w[p] * t[p, q, r]
-    return out
+def _contract(t, w, ni, nj, out):
+    """Sum over the first axis with weights w."""
+    for q in range(4 * nj):
+        out[q] = 0.0
+        for p in range(ni):
+            out[q] += w[p] * t[p * 4 * nj + q]
 
 
 @njit(nogil=True)
-def _combine(row, w, line):
-    for r in range(4):
-        line[r] = 0.0
-        for q in range(row.shape[1]):
-            line[r] += w[q] * row[0, q, r]
+def _combine(row, w, nj):
+    """Sum over the second axis with weights w: a cubic along the height."""
+    a = b = c = d = 0.0
+    for q in range(nj):
+        a += w[q] * row[4 * q]
+        b += w[q] * row[4 * q + 1]
+        c += w[q] * row[4 * q + 2]
+        d += w[q] * row[4 * q + 3]
+    return a, b, c, d
 
 
 @njit(nogil=True)
-def _dot(line, w):
-    return line[0] * w[0] + line[1] * w[1] + line[2] * w[2] + line[3] * w[3]
+def _dot(x, w):
+    return x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3]
 
 
 @njit(nogil=True)
-def _root(line):
-    """The root in [0, 1] of a cubic whose ends differ in sign: Newton, bracketed."""
-    a, b, c = line[0], 3.0 * (line[1] - line[0]), 3.0 * (line[2] - 2.0 * line[1] + line[0])
-    d = line[3] - line[0] - 3.0 * (line[2] - line[1])
+def _root(x0, x1, x2, x3):
+    """The root in [0, 1] of a cubic (Bernstein coefficients) whose ends differ in sign: Newton, bracketed."""
+    b, c = 3.0 * (x1 - x0), 3.0 * (x2 - 2.0 * x1 + x0)
+    d = x3 - x0 - 3.0 * (x2 - x1)
     low, high = 0.0, 1.0
-    x = line[0] / (line[0] - line[3])
+    x = x0 / (x0 - x3)
     for _ in range(60):
-        f = a + x * (b + x * (c + x * d))
-        if (f > 0.0) == (line[0] > 0.0):
+        f = x0 + x * (b + x * (c + x * d))
+        if (f > 0.0) == (x0 > 0.0):
             low = x
         else:
             high = x
         slope = b + x * (2.0 * c + 3.0 * x * d)
-        step = f / slope if slope != 0.0 else 2.0
-        new = x - step
+        new = x - f / slope if slope != 0.0 else -1.0
         if not (low <= new <= high):
             new = 0.5 * (low + high)
         if abs(new - x) < 1e-15:
@@ -426,24 +439,35 @@ def _root(line):
 
 
 @njit(nogil=True)
-def _centre(b):
+def _centre(b, e):
     """Value at the centre of the box."""
-    w, _ = _basis(0.5, 4)
-    wi, _ = _basis(0.5, b.shape[0])
-    wj, _ = _basis(0.5, b.shape[1])
     f = 0.0
-    for p in range(b.shape[0]):
-        for q in range(b.shape[1]):
-            f += wi[p] * wj[q] * _dot(b[p, q], w)
+    for p in range(len(b)):
+        w = 1.0
+        for axis in range(3):
+            q = p // _strides(e)[axis] % 4
+            w *= 1.0 if e[axis] == 1 else (0.125 if q == 0 or q == 3 else 0.375)
+        f += w * b[p]
     return f
 
 
 @njit(nogil=True)
-def _push(rule, count, at, weight):
+def _push_ordered(rule, count, box, i, j, k, xi, xj, xk, weight):
+    """Append a node given in unit coordinates of the box along the axes i, j, k."""
+    x = box[0] + box[3] * (xi if i == 0 else (xj if j == 0 else xk))
+    y = box[1] + box[4] * (xi if i == 1 else (xj if j == 1 else xk))
+    z = box[2] + box[5] * (xi if i == 2 else (xj if j == 2 else xk))
+    return _push(rule, count, x, y, z, weight)
+
+
+@njit(nogil=True)
+def _push(rule, count, x, y, z, weight):
     """Append a node, doubling the buffer when it is full."""
     if count == len(rule):
         more = np.empty((2 * count, 4))
-        more[:count] = rule
+        for m in range(count):
+            for k in range(4):
+                more[m, k] = rule[m, k]
         rule = more
-    rule[count, 0], rule[count, 1], rule[count, 2], rule[count, 3] = at[0], at[1], at[2], weight
+    rule[count, 0], rule[count, 1], rule[count, 2], rule[count, 3] = x, y, z, weight
     return rule, count + 1
