@@ -58,14 +58,12 @@ def test_a_dense_search_finds_no_more():
     out = op.dilate(f(y, x), eps, "isotropic").transpose("y", "x")
     lattice = op.dilate(f(y, x), eps).transpose("y", "x")
     radius = np.linspace(0, eps, 60)[:, None]
-    short = 0
-    for i in range(6, 58, 7):
-        for j in range(6, 58, 7):
+    for i in range(6, 58, 3):
+        for j in range(6, 58, 3):
             found = f(float(y[i]) + radius * np.sin(angle), float(x[j]) + radius * np.cos(angle)).max()
             # the search falls short by its half step squared times eps and the slope, and by the spline's own error
             assert float(lattice[i, j]) - 1e-14 <= float(out[i, j]) <= found + 2e-5
-            short += float(out[i, j]) < found - 3e-6
-    assert short <= 1  # of 64: where two maximisers nearly tie, it may take the lower one
+            assert float(out[i, j]) >= found - 3e-6  # the spline's error
 
 
 def test_a_larger_ball_dilates_more():

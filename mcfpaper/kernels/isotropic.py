@@ -1,12 +1,11 @@
 """The supremum over the continuous Euclidean ball of the cubic spline through a field: no preferred direction.
 
-From the best grid point of the ball (and then from the antipode of the point found, where that is about as high),
-Newton steps: each maximises the spline's quadratic model over the ball, a trust region problem whose multiplier is
-found by Newton's method (Conn, Gould, Toint, Trust-Region Methods, ch. 7), and goes there if the spline grows. Where it
-does not, or the model is not concave enough, the step aims at the maximiser of the linear model and is halved. The
+From the best grid point of the ball, and from the best of a ring of samples on its sphere elsewhere if that is about as
+high, Newton steps: each maximises the spline's quadratic model over the ball, a trust region problem whose multiplier
+is found by Newton's method (Conn, Gould, Toint, Trust-Region Methods, ch. 7), and goes there if the spline grows. Where
+it does not, or the model is not concave enough, the step aims at the maximiser of the linear model and is halved. The
 value found is attained, hence never above the supremum; on a field that is smooth on the scale of a cell it falls
-short of it by the fourth order of the spacing, save at single cells where several maximisers nearly tie or the field is
-flat along the sphere (second order).
+short of it by the fourth order of the spacing.
 """
 
 import numpy as np
@@ -46,27 +45,53 @@ def _maximise(u, eps, spacing):
     shape = (1,) * (3 - u.ndim) + u.shape
     start = morphology.argdilate(u, eps, spacing).ravel()
     h = np.concatenate([np.ones(3 - u.ndim), np.asarray(spacing, float)])
-    return _ascend(spline.prefilter(u), start, shape, h, float(eps))
+    return _ascend(spline.prefilter(u), start, shape, h, float(eps), *_directions(u.ndim))
+
+
+def _directions(d):
+    """Unit vectors spread evenly over the sphere, (m, 3) with leading zeros, and about half their spacing (radian)."""
+    if d == 1:
+        return np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]), np.pi / 2
+    if d == 2:
+        angle = 2 * np.pi * np.arange(24) / 24
+        return np.stack([0 * angle, np.sin(angle), np.cos(angle)], axis=1), np.pi / 24
+    k = np.arange(160) + 0.5  # Fibonacci's spiral
+    z, angle = 1 - 2 * k / 160, np.pi * (1 + 5**0.5) * k
+    radius = np.sqrt(1 - z * z)
+    return np.stack([z, radius * np.sin(angle), radius * np.cos(angle)], axis=1), np.sqrt(np.pi / 160)
 
 
 @njit(nogil=True)
-def _ascend(c, start, shape, h, eps):
+def _ascend(c, start, shape, h, eps, directions, spread):
     n = start.size
     values, points = np.empty(n), np.empty((n, 3))
-    x, other, g, hessian = np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3))
+    x, z, other, g, hessian = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3))
     last = np.array([shape[0] - 0.5, shape[1] - 0.5, shape[2] - 0.5])
     for cell in range(n):
         _unravel(cell, shape, x)
         best = points[cell]
         _unravel(start[cell], shape, best)
         f = _climb(c, x, best, g, hessian, h, eps, last, shape)
-        for a in range(3):  # in a valley there are two maximisers, and the way may lead to the wrong one
-            other[a] = min(max(2.0 * x[a] - best[a], -0.5 if shape[a] > 1 else 0.0), last[a] if shape[a] > 1 else 0.0)
+        # A second maximiser elsewhere on the sphere shows in a sample less than `spread` from it.
         slope = np.sqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2)
-        if spline.value(c, other[0], other[1], other[2]) > f - 2.0 * slope * h.max():
-            rival = _climb(c, x, other, g, hessian, h, eps, last, shape)
-            if rival > f:
-                f = rival
+        rival = f - 4.0 * slope * eps * (1.0 - np.cos(spread))
+        found = False
+        for m in range(len(directions)):
+            apart = 0.0
+            for a in range(3):
+                z[a] = x[a] + eps * directions[m, a] / h[a]
+                if shape[a] > 1:
+                    z[a] = min(max(z[a], -0.5), last[a])
+                apart += ((z[a] - best[a]) * h[a]) ** 2
+            if apart > (3.0 * spread * eps) ** 2:
+                value = spline.value(c, z[0], z[1], z[2])
+                if value > rival:
+                    rival, found = value, True
+                    other[:] = z
+        if found:
+            value = _climb(c, x, other, g, hessian, h, eps, last, shape)
+            if value > f:
+                f = value
                 best[:] = other
         values[cell] = f
     return values, points

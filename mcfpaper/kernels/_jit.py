@@ -1,0 +1,38 @@
+"""Compilation of the kernels, and a cache of it that is safe.
+
+Off by default. Where ``MCFPAPER_CACHE`` names a folder (the runner of the notebooks and the tests do), compiled kernels
+are kept there, in a sub-folder named by a digest of the package's source: numba itself looks at the file of a function
+only, not at those of the functions that it calls. Numba's cache is not safe against two processes that write at once
+(they can take the same file for different signatures), so the first process locks it until it ends; one that
+finds it locked compiles for itself.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+import numba
+
+from mcfpaper._workspace import package_hash
+
+
+def _cached() -> bool:
+    named = os.environ.get("MCFPAPER_CACHE")
+    if not named:
+        return False
+    from filelock import FileLock, Timeout
+
+    folder = Path(named) / package_hash()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        lock.acquire(blocking=False)
+    except (OSError, Timeout):
+        return False
+    _held.append(lock)
+    numba.config.CACHE_DIR = str(folder)
+    return True
+
+
+_held: list = []  # locks live as long as the process
+njit = functools.partial(numba.njit, nogil=True, cache=_cached())
