@@ -52,6 +52,7 @@ def frame(u, points, spacing):
     """Normals and principal values at front points of the level function `u` (a Field)."""
     _, g, hessian = spline.derivatives(u.coefficients, points, u.spacing)
     size = np.sqrt((g * g).sum(1)) + 1e-300
+    size = np.maximum(size, 1e-12)
     n = g / size[:, None]
     hn = np.einsum("mij,mj->mi", hessian, n)
     nhn = (n * hn).sum(1)

@@ -27,8 +27,7 @@ FLOOR = 0.1  # least slope a used in the linear system; below it the step is not
 class Problem:
     """Data of one step as splines, in length units.
 
-    A front nearer to the box edge than its balls reach is treated on a box widened by `pad` reflected cells: the sup over
-    ball ∩ box is the sup over the ball of the evenly reflected function, so the natural boundary condition needs no
+    A front near the box edge is treated on a box widened by `pad` reflected cells: the sup over ball ∩ box is the sup over the ball of the evenly reflected function, so the natural boundary condition needs no
     case of its own. Level functions passed to and from the solver are then `reflected` and `cropped`.
     """
 
@@ -51,6 +50,11 @@ class Problem:
         """A level function, cropped or not, evenly reflected at the box edge."""
         w = w if w.shape != self.shape else self.cropped(w)
         return np.pad(w, self.pad, mode="symmetric") if self.pad else w
+
+    def inner(self, cells):
+        """Of `cells`, those not near the outer edge of the reflected margin."""
+        lo = max(self.pad - 6, 0)
+        return cells[((cells >= lo) & (cells < np.array(self.shape) - lo)).all(1)]
 
     def drive(self, front):
         """c = f - (tau/rho) p, and k."""
@@ -105,7 +109,7 @@ class Front:
         self.w, self.reach = w, reach
         h = problem.spacing
         self.field = Field(w, h)
-        self.cells = np.argwhere(np.abs(w) < reach)
+        self.cells = problem.inner(np.argwhere(np.abs(w) < reach))
         x = self.cells.astype(float)
         value, g, _ = spline.derivatives(self.field.coefficients, x, h)
         g2 = (g * g).sum(1) + 1e-300
@@ -137,7 +141,7 @@ class Front:
 def average(values, weight, cells, shape):
     """Mean of `values` about every cell, over the band, with the weight of a cubic B-spline."""
     lo = np.maximum(cells.min(0) - 2, 0)
-    box = tuple(slice(p, q) for p, q in zip(lo, cells.max(0) + 3))
+    box = tuple(slice(p, q) for p, q in zip(lo, cells.max(0) + 3, strict=True))
     sums = []
     for v in (values * weight, weight):
         grid = np.zeros(shape)
@@ -198,13 +202,13 @@ def relax(problem, w, tol, fresh=False, limit=40):
         The last front (None if it vanished), the number of linear systems solved, whether its gap is within `tol`.
     """
     now = State(problem.reflected(w), problem, fresh)
-    best, stalled = now.gap, 0
+    best, stalled = now.merit, 0
     for iteration in range(limit):
-        if now.gap <= tol or stalled > 5 or now.empty:
+        if now.gap <= tol or stalled > 3 or now.empty:
             break
         v = now.update(problem)
         v *= min(1.0, 0.5 / max((np.abs(v) * np.abs(now.front.frame.bends).max(1)).max(), 1e-300))
-        for t in (1.0, 0.5, 0.25, 0.125):
+        for t in (1.0, 0.5, 0.25):
             w = problem.reflected(now.moved(t * v, problem))
             if not (w > 0).any() or not (w <= 0).any():
                 return None, iteration + 1, False
@@ -212,6 +216,6 @@ def relax(problem, w, tol, fresh=False, limit=40):
             if new.merit < now.merit:
                 break
         now = new
-        stalled = 0 if now.gap < 0.9 * best else stalled + 1
-        best = min(best, now.gap)
+        stalled = 0 if now.merit < 0.9 * best else stalled + 1
+        best = min(best, now.merit)
     return (None if now.empty else now), iteration, now.gap <= tol
