@@ -13,8 +13,20 @@ box count. Three embedded axes as in `spline`.
 import numpy as np
 from numba import njit
 
+from mcfpaper.kernels.bernstein import (
+    basis,
+    bernstein,
+    centre,
+    half,
+    height_axis,
+    is_graph,
+    ordered,
+    root,
+    sign,
+    strides,
+)
 from mcfpaper.kernels.contour import widened
-from mcfpaper.kernels.spline import evaluate, prefilter
+from mcfpaper.kernels.spline import axis_rule, cell_integrals, evaluate, prefilter
 
 DEPTH = 5  # halvings of a cell: 1/32 of a cell where the front is not a graph at all
 ORDER = 4  # Gauss points in the base, exact to degree 7
@@ -54,12 +66,12 @@ def volume_integrals(u, spacing, weights):
     out = []
     for weight in weights:
         if weight is None:
-            sizes = [_axis_rule(n).sum(axis=1) if n > 1 else np.ones(1) for n in _embedded(u)]
+            sizes = [axis_rule(n).sum(axis=1) if n > 1 else np.ones(1) for n in _embedded(u)]
             inner = np.einsum("ijk,i,j,k->", full.astype(float), *sizes)
             out.append(float(inner * h.prod() + w.sum()))
             continue
         e = prefilter(weight)
-        inner = (_cell_integrals(e, _embedded(u)) * full).sum()
+        inner = (cell_integrals(e, _embedded(u)) * full).sum()
         out.append(float(inner * h.prod() + np.dot(w, evaluate(e, points))))
     return out
 
@@ -69,32 +81,12 @@ def box_integrals(shape, spacing, weights):
     cell = float(np.prod(spacing))
     box = (1,) * (3 - len(shape)) + tuple(shape)
     return [
-        cell * (float(np.prod(shape)) if w is None else float(_cell_integrals(prefilter(w), box).sum()))
-        for w in weights
+        cell * (float(np.prod(shape)) if w is None else float(cell_integrals(prefilter(w), box).sum())) for w in weights
     ]
 
 
 def _embedded(u):
     return (1,) * (3 - np.ndim(u)) + np.shape(u)
-
-
-def _axis_rule(n):
-    """Matrix (n + 1, n + 4) from the coefficients of an axis of n nodes to the integrals over its n + 1 cells."""
-    matrix = np.zeros((n + 1, n + 4))
-    rows = np.arange(n + 1)
-    for k, w in enumerate((1.0, 11.0, 11.0, 1.0)):
-        matrix[rows, rows + k] = w / 24.0
-    matrix[0, :4] = np.array([1.0, 61.0, 115.0, 15.0]) / 384.0  # half cells at the ends
-    matrix[n, n:] = matrix[0, 3::-1]
-    return matrix
-
-
-def _cell_integrals(c, shape):
-    """Integrals of a spline over the cells of the widened lattice, in index units."""
-    for axis, n in enumerate(shape):
-        if n > 1:
-            c = np.moveaxis(np.tensordot(_axis_rule(n), c, (1, axis)), 0, axis)
-    return c
 
 
 @njit(nogil=True)
@@ -110,9 +102,9 @@ def _cut_cells(c, v, h, surface):
             for k in range(full.shape[2]):
                 if not near[i, j, k]:
                     continue
-                _bernstein(c, (i, j, k), e, stack[0], boxes[0])
+                bernstein(c, (i, j, k), e, stack[0], boxes[0])
                 # a front that only pokes through an edge changes no corner's sign
-                if cut[i, j, k] or _sign(stack[0]) == 0:
+                if cut[i, j, k] or sign(stack[0]) == 0:
                     full[i, j, k] = False
                     rule, count = _cell(stack, boxes, e, h, surface, rule, count)
     return rule[:count], full
@@ -141,86 +133,34 @@ def _classify(v):
 
 
 @njit(nogil=True)
-def _sign(b):
-    """1 if all coefficients are positive, -1 if none is, 0 if they are mixed."""
-    low, high = b[0], b[0]
-    for x in b:
-        low, high = min(low, x), max(high, x)
-    return 1 if low > 0.0 else (-1 if high <= 0.0 else 0)
-
-
-@njit(nogil=True)
-def _strides(e):
-    return (e[1] * e[2], e[2], 1)
-
-
-@njit(nogil=True)
-def _bernstein(c, cell, e, b, box):
-    """Bernstein coefficients of the spline on a cell of the widened lattice, flat; its origin and size."""
-    for p in range(len(b)):
-        b[p] = c[cell[0] + p // (e[1] * 4), cell[1] + p // 4 % e[1], cell[2] + p % 4]
-    box[6] = 0.0
-    for axis in range(3):
-        box[axis], box[3 + axis] = 0.0, 1.0
-        if e[axis] == 1:
-            continue
-        d = _strides(e)[axis]
-        for p in range(len(b)):
-            if p // d % 4 == 0:
-                x0, x1, x2, x3 = b[p], b[p + d], b[p + 2 * d], b[p + 3 * d]
-                b[p], b[p + d] = (x0 + 4.0 * x1 + x2) / 6.0, (2.0 * x1 + x2) / 3.0
-                b[p + 2 * d], b[p + 3 * d] = (x1 + 2.0 * x2) / 3.0, (x1 + 4.0 * x2 + x3) / 6.0
-        box[axis] = cell[axis] - 1.0
-        first, last = cell[axis] == 0, cell[axis] == c.shape[axis] - 4
-        if first or last:
-            _half(b, d, first)
-            box[axis], box[3 + axis] = box[axis] + 0.5 * first, 0.5
-
-
-@njit(nogil=True)
-def _half(b, d, upper):
-    """Restrict to the lower or upper half along the axis of stride d (de Casteljau), in place."""
-    for p in range(len(b)):
-        if p // d % 4 == 0:
-            x0, x1, x2, x3 = b[p], b[p + d], b[p + 2 * d], b[p + 3 * d]
-            a, m, z = 0.5 * (x0 + x1), 0.5 * (x1 + x2), 0.5 * (x2 + x3)
-            am, mz = 0.5 * (a + m), 0.5 * (m + z)
-            mid = 0.5 * (am + mz)
-            if upper:
-                b[p], b[p + d], b[p + 2 * d] = mid, mz, z
-            else:
-                b[p + d], b[p + 2 * d], b[p + 3 * d] = a, am, mid
-
-
-@njit(nogil=True)
 def _cell(stack, boxes, e, h, surface, rule, count):
     """Append the rule of one cell, halving it where the front is no graph."""
     top = np.int64(1)
     t, b, box, work = np.empty(stack.shape[1]), np.empty(stack.shape[1]), np.empty(7), np.empty(42)
     while top > 0:
         top -= 1
-        sign = _sign(stack[top])
-        if sign < 0 or (sign > 0 and surface):
+        side = sign(stack[top])
+        if side < 0 or (side > 0 and surface):
             continue
         for p in range(len(b)):
             b[p] = stack[top, p]
         for p in range(7):
             box[p] = boxes[top, p]
         last = box[6] >= DEPTH
-        k = 2 if sign > 0 else _height_axis(b, e, h, box)
+        k = 2 if side > 0 else height_axis(b, e, h, box)
         if k < 0 and last:  # no graph in 1/32 of a cell: count its volume by its centre
-            if not surface and _centre(b, e) > 0.0:
+            if not surface and centre(b, e) > 0.0:
                 x, y, z = box[0] + 0.5 * box[3], box[1] + 0.5 * box[4], box[2] + 0.5 * box[5]
                 volume = h[0] * box[3] * h[1] * box[4] * h[2] * box[5]
                 rule, count = _push(rule, count, x, y, z, volume)
             continue
         i, j = (1, 2) if k == 0 else ((0, 2) if k == 1 else (0, 1))
         if k >= 0:
-            _ordered(b, e, i, j, k, t)
-            if not _graph(t, e[i], e[j]):
+            ordered(b, e, i, j, k, t)
+            if not is_graph(t, e[i], e[j]):
                 i, j = j, i
-                _ordered(b, e, i, j, k, t)
-                if not (last or sign > 0 or _graph(t, e[i], e[j])):
+                ordered(b, e, i, j, k, t)
+                if not (last or side > 0 or is_graph(t, e[i], e[j])):
                     k = -1
         if k >= 0:
             rule, count = _graph_rule(t, e[i], e[j], i, j, k, box, h, surface, work, rule, count)
@@ -242,72 +182,11 @@ def _halve(stack, boxes, top, b, e, box):
             boxes[top, axis], boxes[top, 3 + axis] = box[axis], box[3 + axis]
             if e[axis] > 1:
                 upper = (child >> axis) & 1 == 1
-                _half(stack[top], _strides(e)[axis], upper)
+                half(stack[top], strides(e)[axis], upper)
                 boxes[top, 3 + axis] *= 0.5
                 boxes[top, axis] += boxes[top, 3 + axis] * upper
         top += 1
     return top
-
-
-@njit(nogil=True)
-def _height_axis(b, e, h, box):
-    """The axis along which the polynomial is monotone, the steepest such; -1 if there is none."""
-    best, steepest = -1, 0.0
-    for axis in range(3):
-        if e[axis] == 1:
-            continue
-        d = _strides(e)[axis]
-        low, high = np.inf, -np.inf
-        for p in range(len(b)):
-            if p // d % 4 < 3:
-                low, high = min(low, b[p + d] - b[p]), max(high, b[p + d] - b[p])
-        slope = max(low, -high) / (h[axis] * box[3 + axis])
-        if slope > steepest:
-            best, steepest = axis, slope
-    return best
-
-
-@njit(nogil=True)
-def _ordered(b, e, i, j, k, t):
-    """Write to t the coefficients with the axes in the order i, j, k."""
-    d = _strides(e)
-    m = 0
-    for p in range(e[i]):
-        for q in range(e[j]):
-            for r in range(4):
-                t[m] = b[p * d[i] + q * d[j] + r * d[k]]
-                m += 1
-
-
-@njit(nogil=True)
-def _simple(x0, x1, x2, x3):
-    """Whether a cubic keeps its sign or is monotone (so has at most one root)."""
-    low, high = min(x0, x1, x2, x3), max(x0, x1, x2, x3)
-    return low > 0.0 or high <= 0.0 or (x0 < x1 < x2 < x3) or (x0 > x1 > x2 > x3)
-
-
-@njit(nogil=True)
-def _graph(t, ni, nj):
-    """Whether the edges of the graph's domain are simple: where it meets the ends of the height axis."""
-    for side in (0, 3):
-        low, high, down, up = np.inf, -np.inf, np.inf, -np.inf
-        for p in range(ni):
-            for q in range(nj):
-                x = t[(p * nj + q) * 4 + side]
-                low, high = min(low, x), max(high, x)
-                if q > 0:
-                    x -= t[(p * nj + q - 1) * 4 + side]
-                    down, up = min(down, x), max(up, x)
-        if low > 0.0 or high <= 0.0:
-            continue
-        if nj > 1 and down <= 0.0 <= up:
-            return False
-        if ni > 1:
-            d = 4 * nj
-            for p in (side, (nj - 1) * 4 + side):
-                if not _simple(t[p], t[p + d], t[p + 2 * d], t[p + 3 * d]):
-                    return False
-    return True
 
 
 @njit(nogil=True)
@@ -321,21 +200,21 @@ def _graph_rule(t, ni, nj, i, j, k, box, h, surface, work, rule, count):
     pieces_i = _edges(t, 4 * nj, ni, nj, cuts_i)
     for p in range(pieces_i * (ORDER if ni > 1 else 1)):
         xi, gi = _gauss(cuts_i, p, ni)
-        wi, di = _basis(xi, ni)
+        wi, di = basis(xi, ni)
         _contract(t, wi, ni, nj, row)
         if surface:
             _contract(t, di, ni, nj, slope)
         pieces_j = _edges(row, 4, nj, 1, cuts_j)
         for q in range(pieces_j * (ORDER if nj > 1 else 1)):
             xj, gj = _gauss(cuts_j, q, nj)
-            wj, dj = _basis(xj, nj)
+            wj, dj = basis(xj, nj)
             line = _combine(row, wj, nj)
             weight = gi * gj * size[i] * size[j]
             crossed = (line[0] > 0.0) != (line[3] > 0.0)
-            y = _root(line[0], line[1], line[2], line[3]) if crossed else 1.0
+            y = root(line[0], line[1], line[2], line[3]) if crossed else 1.0
             if surface:
                 if crossed:
-                    wk, dk = _basis(y, 4)
+                    wk, dk = basis(y, 4)
                     gk = _dot(line, dk) / size[k]
                     gi_gk = _dot(_combine(slope, wj, nj), wk) / size[i] / gk
                     gj_gk = _dot(_combine(row, dj, nj), wk) / size[j] / gk
@@ -358,7 +237,7 @@ def _edges(t, d, n, nj, cuts):
         for a in range(2 if nj == 1 else 4):
             p = 3 * (a & 1) + (a >> 1) * (nj - 1) * 4
             if (t[p] > 0.0) != (t[p + 3 * d] > 0.0):
-                x = _root(t[p], t[p + d], t[p + 2 * d], t[p + 3 * d])
+                x = root(t[p], t[p + d], t[p + 2 * d], t[p + 3 * d])
                 q = m
                 while cuts[q - 1] > x:
                     cuts[q] = cuts[q - 1]
@@ -377,16 +256,6 @@ def _gauss(cuts, p, length):
     piece, m = p // ORDER, p % ORDER
     size = cuts[piece + 1] - cuts[piece]
     return cuts[piece] + size * NODES[m], size * WEIGHTS[m]
-
-
-@njit(nogil=True)
-def _basis(x, length):
-    """Bernstein polynomials of degree three at x and their derivatives."""
-    if length == 1:
-        return (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)
-    y = 1.0 - x
-    w = (y * y * y, 3.0 * x * y * y, 3.0 * x * x * y, x * x * x)
-    return w, (-3.0 * y * y, 3.0 * y * (y - 2.0 * x), 3.0 * x * (2.0 * y - x), 3.0 * x * x)
 
 
 @njit(nogil=True)
@@ -413,42 +282,6 @@ def _combine(row, w, nj):
 @njit(nogil=True)
 def _dot(x, w):
     return x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3]
-
-
-@njit(nogil=True)
-def _root(x0, x1, x2, x3):
-    """The root in [0, 1] of a cubic (Bernstein coefficients) whose ends differ in sign: Newton, bracketed."""
-    b, c = 3.0 * (x1 - x0), 3.0 * (x2 - 2.0 * x1 + x0)
-    d = x3 - x0 - 3.0 * (x2 - x1)
-    low, high = 0.0, 1.0
-    x = x0 / (x0 - x3)
-    for _ in range(60):
-        f = x0 + x * (b + x * (c + x * d))
-        if (f > 0.0) == (x0 > 0.0):
-            low = x
-        else:
-            high = x
-        slope = b + x * (2.0 * c + 3.0 * x * d)
-        new = x - f / slope if slope != 0.0 else -1.0
-        if not (low <= new <= high):
-            new = 0.5 * (low + high)
-        if abs(new - x) < 1e-15:
-            return new
-        x = new
-    return x
-
-
-@njit(nogil=True)
-def _centre(b, e):
-    """Value at the centre of the box."""
-    f = 0.0
-    for p in range(len(b)):
-        w = 1.0
-        for axis in range(3):
-            q = p // _strides(e)[axis] % 4
-            w *= 1.0 if e[axis] == 1 else (0.125 if q == 0 or q == 3 else 0.375)
-        f += w * b[p]
-    return f
 
 
 @njit(nogil=True)

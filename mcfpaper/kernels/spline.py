@@ -190,3 +190,22 @@ def derivatives(c, points, spacing):
     h = np.asarray(spacing, dtype=np.float64)
     hessian = jets[:, [[4, 5, 6], [5, 7, 8], [6, 8, 9]]][:, 3 - d :, 3 - d :]
     return jets[:, 0], jets[:, 4 - d : 4] / h, hessian / (h[:, None] * h)
+
+
+def axis_rule(n):
+    """Matrix (n + 1, n + 4) from the coefficients of an axis of n nodes to the integrals over its n + 1 cells."""
+    matrix = np.zeros((n + 1, n + 4))
+    rows = np.arange(n + 1)
+    for k, w in enumerate((1.0, 11.0, 11.0, 1.0)):
+        matrix[rows, rows + k] = w / 24.0
+    matrix[0, :4] = np.array([1.0, 61.0, 115.0, 15.0]) / 384.0  # half cells at the ends
+    matrix[n, n:] = matrix[0, 3::-1]
+    return matrix
+
+
+def cell_integrals(c, shape):
+    """Integrals of a spline over the cells of the widened lattice, in index units."""
+    for axis, n in enumerate(shape):
+        if n > 1:
+            c = np.moveaxis(np.tensordot(axis_rule(n), c, (1, axis)), 0, axis)
+    return c
