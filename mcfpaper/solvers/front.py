@@ -1,8 +1,8 @@
 """The smooth step: one minimising movement (theory.md D8), sub-cell accurate and without preferred direction.
 
 `step` follows the front from the old one by Newton's method (`newton`) on the optimality condition of T5 with the
-closed form of the force, T4. That finds a local minimiser. Where the topology of the old set leaves room for another one
-(necks, gaps, holes or pieces that a step of this tau can close or wipe out), an exact minimum cut on a coarser grid
+closed form of the force, T4. That finds a local minimiser. Where the topology of the old set leaves room for another
+one (necks, gaps, holes or pieces that a step of this tau can close or wipe out), an exact minimum cut on a coarser grid
 proposes a second start, and the candidate of least energy wins; the empty and the full set are candidates too.
 """
 
@@ -28,10 +28,11 @@ class Result:
     u : ndarray
         Signed distance to the new front, positive inside; -inf (inf) everywhere if the set is empty (full).
     gap : float
-        Bound, in length units, on the distance from the front to that of the discrete problem solved: the condition
-        c = 0 averaged over about two cells of front (B-spline weights). It is max |c|/a: a front moved outward
-        (inward) by it is a super- (sub-) solution of that condition, whose linearisation is an M-matrix if a > 0. What
-        it leaves out: the interpolation of f, densities and front between grid points, and minimisers far away.
+        Bound, in length units, on the distance from the front to that of the discrete problem solved: c = 0
+        (`newton`) averaged over about two cells of front (B-spline weights). It is max |c|/a: a front moved outward
+        (inward) by it is a super- (sub-) solution of that condition, whose linearisation is an M-matrix if a > 0. It
+        leaves out the second order of that linearisation, the interpolation of f, densities and front between grid
+        points, and minimisers far away.
     certified : bool
         Whether a > 0.1 held at the front, without which `gap` is an estimate.
     iterations : int
@@ -124,17 +125,21 @@ def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason="")
 
 
 def _doubtful(f, eps, tau, spacing):
-    """Whether the level sets of f change topology within the reach of a step.
+    """Whether the set might change its topology in this step: whether the level sets of f do so near the front.
 
-    A ball of radius 2.31 sqrt(tau) survives a step (O2) and with it, by T6, everything that contains one, so only
-    changes nearer to the front matter; gaps narrower than 2 eps attract.
+    A strip of half width sqrt(2 tau) = 1.41 sqrt(tau) is not cut, a ball of radius 2.31 sqrt(tau) survives (O2), and
+    with it, by T6, every piece that contains one; gaps narrower than 2 eps attract. The same holds for the complement.
+    Margins allow for densities that vary.
     """
     m = max(1, int(eps / (2.5 * max(spacing))))
     f = f[(slice(None, None, m),) * f.ndim]
-    reach = max(2.4 * np.sqrt(tau), eps)
-    levels = np.linspace(-reach, reach, 15)
-    counts = {(label(f > s)[1], label(f <= s)[1]) for s in levels}
-    return len(counts) > 1
+    pieces, holes = label(f > 0)[1], label(f <= 0)[1]
+    neck = max(1.6 * np.sqrt(tau), eps)
+    for s in np.linspace(-neck, neck, 12):
+        if label(f > s)[1] != pieces or label(f <= s)[1] != holes:
+            return True
+    reach = 2.4 * np.sqrt(tau)
+    return label(f > reach)[1] < pieces or label(f <= -reach)[1] < holes
 
 
 def _blocks(values, m):
@@ -149,7 +154,8 @@ def _refined(w, m, shape):
     """A function on the blocks, at the cells."""
     if m == 1:
         return w
-    points = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) / m - 0.5 for n in shape], indexing="ij"), -1)
+    axes = [(np.arange(n) + 0.5) / m - 0.5 for n in shape]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
     return spline.evaluate(spline.prefilter(w), points.reshape(-1, len(shape))).reshape(shape)
 
 
@@ -174,7 +180,10 @@ def _predictor(f, rho0, rho1, eps, tau, spacing):
 
 
 def _energy(u, f, rho0, rho1, eps, tau, spacing):
-    """D8's energy of {u > 0}, u a signed distance, and its nonlocal perimeter; sub-cell by the share of each cell on either side of a plane."""
+    """D8's energy of {u > 0}, u a signed distance, and its nonlocal perimeter.
+
+    Sub-cell: each cell counts by its share on the inner side of a plane.
+    """
     cell = float(np.prod(spacing))
     if np.isinf(u).all():
         return (0.0 if u.flat[0] < 0 else -cell * float((f * (rho0 + rho1)).sum()) / tau), 0.0

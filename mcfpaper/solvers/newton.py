@@ -27,8 +27,9 @@ FLOOR = 0.1  # least slope a used in the linear system; below it the step is not
 class Problem:
     """Data of one step as splines, in length units.
 
-    A front near the box edge is treated on a box widened by `pad` reflected cells: the sup over ball ∩ box is the sup over the ball of the evenly reflected function, so the natural boundary condition needs no
-    case of its own. Level functions passed to and from the solver are then `reflected` and `cropped`.
+    A front near the box edge is treated on a box widened by `pad` reflected cells: the sup over ball ∩ box is the sup
+    over the ball of the evenly reflected function, so the natural boundary condition needs no case of its own. Level
+    functions passed to and from the solver are then `reflected` and `cropped`.
     """
 
     def __init__(self, f, rho0, rho1, eps, tau, spacing, pad=0):
