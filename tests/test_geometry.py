@@ -123,7 +123,7 @@ def test_a_set_and_its_complement_fill_the_box(seed, d):
     rng = np.random.default_rng(seed)
     u, weight = rng.normal(size=(2, *(6,) * d))
     parts = [integrals(v, (0.5,) * d, [None, weight]) for v in (u, -u, np.full_like(u, np.inf))]
-    # rough fields have places where the front is no graph even in 1/32 of a cell: there to that resolution
+    # rough fields have places where the front is no graph even in the smallest part of a cell: there to that size
     np.testing.assert_allclose(np.add(parts[0], parts[1]), parts[2], rtol=2e-3, atol=2e-3 * 3**d)
 
 

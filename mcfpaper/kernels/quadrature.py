@@ -28,7 +28,7 @@ from mcfpaper.kernels.bernstein import (
 from mcfpaper.kernels.contour import widened
 from mcfpaper.kernels.spline import axis_rule, cell_integrals, evaluate, prefilter
 
-DEPTH = 5  # halvings of a cell: 1/32 of a cell where the front is not a graph at all
+DEPTH = 5  # halvings of a cell where the front is no graph: to 1/32 of it in the plane, to 1/4 (three less) in space
 ORDER = 4  # Gauss points in the base, exact to degree 7
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(ORDER)
 NODES, WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
@@ -146,9 +146,9 @@ def _cell(stack, boxes, e, h, surface, rule, count):
             b[p] = stack[top, p]
         for p in range(7):
             box[p] = boxes[top, p]
-        last = box[6] >= DEPTH
+        last = box[6] >= (DEPTH if e[0] == 1 else DEPTH - 3)
         k = 2 if side > 0 else height_axis(b, e, h, box)
-        if k < 0 and last:  # no graph in 1/32 of a cell: count its volume by its centre
+        if k < 0 and last:  # count the volume of what is left by its centre
             if not surface and centre(b, e) > 0.0:
                 x, y, z = box[0] + 0.5 * box[3], box[1] + 0.5 * box[4], box[2] + 0.5 * box[5]
                 volume = h[0] * box[3] * h[1] * box[4] * h[2] * box[5]
