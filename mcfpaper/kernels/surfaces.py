@@ -45,13 +45,18 @@ def curves(u):
 def _onto_edges(c, v, y, x, p):
     """Move vertices, given by lattice numbers, to the spline's root on their lattice edge, in index units."""
     for m in range(len(p)):
-        i, j = int(np.floor(p[m, 0])), int(np.floor(p[m, 1]))
-        if p[m, 0] > i:
-            p[m, 0] = root(c, 0.0, y[i], x[j], 1, y[i + 1], v[0, i, j], v[0, i + 1, j])
-            p[m, 1] = x[j]
-        elif p[m, 1] > j:
-            p[m, 1] = root(c, 0.0, y[i], x[j], 2, x[j + 1], v[0, i, j], v[0, i, j + 1])
-            p[m, 0] = y[i]
+        i, j = int(np.rint(p[m, 0])), int(np.rint(p[m, 1]))
+        along0, along1 = abs(p[m, 0] - i), abs(p[m, 1] - j)  # interpolation leaves the other one whole only to rounding
+        if along0 > along1:
+            i = int(np.floor(p[m, 0]))
+            p[m, 0], p[m, 1] = y[i] + (p[m, 0] - i) * (y[i + 1] - y[i]), x[j]
+            if (v[0, i, j] > 0.0) != (v[0, i + 1, j] > 0.0):
+                p[m, 0] = root(c, 0.0, y[i], x[j], 1, y[i + 1], v[0, i, j], v[0, i + 1, j])
+        elif along1 > 0.0:
+            j = int(np.floor(p[m, 1]))
+            p[m, 0], p[m, 1] = y[i], x[j] + (p[m, 1] - j) * (x[j + 1] - x[j])
+            if (v[0, i, j] > 0.0) != (v[0, i, j + 1] > 0.0):
+                p[m, 1] = root(c, 0.0, y[i], x[j], 2, x[j + 1], v[0, i, j], v[0, i, j + 1])
         else:
             p[m, 0], p[m, 1] = y[i], x[j]
 
