@@ -19,7 +19,7 @@ from mcfpaper.solvers.planeflow import COARSE, FINE, PlaneFlow
 
 METHODS = {
     1: "ordinary differential equation for the boundary points",
-    2: "front tracking by spectral collocation, level-set stages through changes of topology",
+    2: "front tracking by spectral collocation, level-set stages where it meets the box edge",
     3: "level set, finite differences",
 }
 
@@ -35,7 +35,8 @@ def limit_flow(u: xr.DataArray, densities: xr.Dataset, times: Sequence[float]) -
     ----------
     u : xarray.DataArray
         A set on a grid in 1 to 3 dimensions: boolean, or a level-set function, positive inside. All -inf (empty) and
-        all +inf (full) stay.
+        all +inf (full) stay. The front of a boolean set runs midway between cells; `error` does not count that such a
+        set may stand for a smoother one.
     densities : xarray.Dataset
         Variables `rho0`, `rho1` on the same grid, with rho0 + rho1 > 0 near the front.
     times : sequence of float
