@@ -219,4 +219,8 @@ def relax(problem, w, tol, fresh=False, limit=40):
         now = new
         stalled = 0 if now.merit < 0.9 * best else stalled + 1
         best = min(best, now.merit)
-    return (None if now.empty else now), iteration, now.gap <= tol
+    if now.empty:
+        return None, iteration, False
+    if now.gap <= tol:  # one more move is nearly free, and squares what is left of the smooth part of the error
+        now.w = problem.reflected(now.moved(now.update(problem), problem))
+    return now, iteration, now.gap <= tol
