@@ -167,9 +167,9 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
     """Return an element of the subdifferential of TV_eps at `u`, as a density per unit volume (T4).
 
     p = (1/eps) [T+_# rho0 - rho0 + rho1 - T-_# rho1], where the transport T+ (T-) moves the mass of each cell to a
-    maximiser (minimiser) of `u` in its ball. On the lattice p is exact: ∫ p u = TV_eps(u) and
-    TV_eps(v) >= TV_eps(u) + ∫ p (v - u) for every v, to rounding. Among several maximisers the cell itself is
-    taken if it is one, else the first in the order of the grid.
+    maximiser (minimiser) of `u` in its ball. It is exact for the discrete functional, with "isotropic" as far as the
+    maxima found are global ones: ∫ p u = TV_eps(u) and TV_eps(v) >= TV_eps(u) + ∫ p (v - u) for every v, to rounding.
+    Among several maximisers the cell itself is taken if it is one, else the first in the order of the grid.
 
     Parameters
     ----------
@@ -180,8 +180,9 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
     eps : float
         Adversarial budget, in length units.
     ball : {"lattice", "box", "diamond", "isotropic"}
-        See `dilate`. With "isotropic" mass lands between cell centres and is shared among the nearest cells, so
-        that averages over many cells converge; single cells carry an aliasing error of about a tenth of p.
+        See `dilate`. With "isotropic" mass lands between cell centres and is shared among the cells as the
+        spline is read there, so that averages over many cells converge; single cells carry an aliasing error of about
+        a hundredth of p.
 
     Returns
     -------

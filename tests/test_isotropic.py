@@ -106,6 +106,19 @@ def test_subgradient_of_a_cone_is_the_curvature_on_average():
     assert errors[2] < errors[1] < errors[0] < 1 / 32
 
 
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_subgradient_is_that_of_the_discrete_functional(d):
+    """Sums of p u and of p v against TV_eps: equality for u itself, a lower bound for v (T4), to rounding."""
+    r = sum(a**2 for a in axes(14, d))
+    u, v = np.exp(-2 * r), np.sin(3 * r + sum(axes(14, d)))
+    rho, cell = xr.Dataset({"rho0": 1 + r, "rho1": 2 - r / 3}), (1 / 7) ** d
+    p = op.subgradient(u, rho, 0.3, "isotropic")
+    tv_u, tv_v = (float(op.nonlocal_tv(w, rho, 0.3, "isotropic")) for w in (u, v))
+    assert float((p * u).sum()) * cell == pytest.approx(tv_u, rel=1e-12)
+    assert float((p * v).sum()) * cell < tv_v - 0.1
+    assert abs(float(p.sum())) * cell < 1e-12 * float(abs(p).sum())
+
+
 def test_perimeter_of_a_disc_does_not_depend_on_eps():
     """rho0 = rho1 constant: Per_eps of a disc is its perimeter times rho exactly (theory.md O2)."""
     y, x = axes(64)

@@ -35,10 +35,15 @@ def erode(u, eps, spacing):
 
 
 def push(u, mass, eps, spacing):
-    """Move the mass of each cell to a maximiser of the spline through `u` in its ball, shared among nearby cells."""
+    """Move the mass of each cell to a maximiser of the spline through `u` in its ball, shared as splines are read.
+
+    So the sum of ``push(u, mass) * u`` is that of ``mass * dilate(u)``, and against any other field it is at most
+    that of the mass times its dilation: an exact subgradient of the discrete functional.
+    """
     _, points = _maximise(u, eps, spacing)
     shape = (1,) * (3 - u.ndim) + u.shape
-    return _deposit(points, np.ascontiguousarray(mass, dtype=np.float64).ravel(), shape).reshape(u.shape)
+    mass = np.ascontiguousarray(mass, dtype=np.float64).ravel()
+    return spline.spread(points, mass, shape).reshape(u.shape)
 
 
 def _maximise(u, eps, spacing):
@@ -268,27 +273,3 @@ def _linear_maximiser(x, g, h, eps, last, shape, out):
         out[worst] = last[worst] if out[worst] > x[worst] else -0.5
         fixed[worst] = True
         radius2 -= ((out[worst] - x[worst]) * h[worst]) ** 2
-
-
-@njit(nogil=True)
-def _deposit(points, mass, shape):
-    """Share masses among the nearest cells by cubic convolution, which keeps mass, mean and variance."""
-    out = np.zeros(shape)
-    w, first, count = np.empty((3, 4)), np.empty(3, np.int64), np.empty(3, np.int64)
-    for p in range(mass.size):
-        for a in range(3):
-            base = int(np.floor(points[p, a]))
-            t = points[p, a] - base
-            first[a], count[a] = base - 1, 4
-            w[a, 0], w[a, 1] = t * (-0.5 + t * (1.0 - 0.5 * t)), 1.0 + t * t * (1.5 * t - 2.5)
-            w[a, 2], w[a, 3] = t * (0.5 + t * (2.0 - 1.5 * t)), t * t * (0.5 * t - 0.5)
-            if shape[a] == 1:
-                first[a], count[a], w[a, 0] = 0, 1, 1.0
-        for i in range(count[0]):
-            for j in range(count[1]):
-                for k in range(count[2]):
-                    row = min(max(first[0] + i, 0), shape[0] - 1)
-                    column = min(max(first[1] + j, 0), shape[1] - 1)
-                    layer = min(max(first[2] + k, 0), shape[2] - 1)
-                    out[row, column, layer] += mass[p] * w[0, i] * w[1, j] * w[2, k]
-    return out

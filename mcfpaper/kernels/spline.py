@@ -57,6 +57,34 @@ def _continuation(n):
     return matrix
 
 
+def spread(points, mass, shape):
+    """Share masses at index points (m, 3) among the grid's values: the transpose of prefiltering and evaluating.
+
+    For every field u on the grid, the sum of ``spread(points, mass, shape) * u`` is that of mass times the spline
+    through u at the points. Total mass is kept; shares of cells next to a point's cell can be negative.
+    """
+    c = np.zeros([n if n == 1 and axis < 2 else n + 2 * PAD for axis, n in enumerate(shape)])
+    _spread(c, points, mass)
+    for axis, n in enumerate(shape):
+        if c.shape[axis] > n:
+            matrix = np.stack([prefilter(unit).ravel() for unit in np.eye(n)])
+            c = np.moveaxis(np.tensordot(matrix, c, (1, axis)), 0, axis)
+    return c
+
+
+@njit(nogil=True)
+def _spread(c, points, mass):
+    for p in range(mass.size):
+        i, ni, wi, _, _ = _taps(c.shape[0], points[p, 0])
+        j, nj, wj, _, _ = _taps(c.shape[1], points[p, 1])
+        k, _, wk, _, _ = _taps(c.shape[2], points[p, 2])
+        for a in range(ni):
+            for b in range(nj):
+                m = mass[p] * wi[a] * wj[b]
+                for d in range(4):
+                    c[i + a, j + b, k + d] += m * wk[d]
+
+
 @njit(nogil=True)
 def _filter_axis(u):
     """Not-a-knot coefficients along the middle axis, which needs at least four values."""
