@@ -4,6 +4,7 @@
 SHELL := /bin/sh
 
 BIN := .venv/bin
+export MCFPAPER_CACHE ?= $(CURDIR)/.venv/kernels
 STAMP := .venv/complete
 
 # The Python to build .venv from: the one named (make test PYTHON=/path/to/python3.12), or the first here that suits.

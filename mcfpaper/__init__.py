@@ -12,6 +12,7 @@ from mcfpaper import densities, ledger, oracles
 from mcfpaper.densities import bayes
 from mcfpaper.geometry import contours, hausdorff, perimeter, signed_distance, volume
 from mcfpaper.grids import grid
+from mcfpaper.limit import limit_flow
 from mcfpaper.operators import (
     adversarial_risk,
     dilate,
@@ -37,6 +38,7 @@ __all__ = [
     "grid",
     "hausdorff",
     "ledger",
+    "limit_flow",
     "nonlocal_perimeter",
     "nonlocal_tv",
     "open_trajectory",

@@ -21,7 +21,7 @@ LONG_NAMES = {
     "risk": ("risk", "mass"),
     "adversarial_risk": ("adversarial risk", "mass"),
     "dissipation": ("distance term of the step", "mass/length"),
-    "gap": ("bound on the front's distance from the exact one", "length"),
+    "gap": ("bound on the front's error", "length"),
     "certified": ("bound is a theorem", "1"),
     "converged": ("gap is within tol", "1"),
     "iterations": ("iterations of the solver", "1"),

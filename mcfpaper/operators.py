@@ -260,7 +260,7 @@ def _perimeter(a: xr.DataArray, rho: xr.Dataset, eps: float, ball: str) -> xr.Da
 
 def _risk(a: xr.DataArray, rho: xr.Dataset, ball: str) -> xr.DataArray:
     if ball == "isotropic":
-        return _mass(a, rho["rho0"]) + rho["rho1"].sum() * cell_volume(a) - _mass(a, rho["rho1"])
+        return _mass(a, rho["rho0"]) + _mass(-geometry.signed_distance(a), rho["rho1"])
     return xr.where(_inside(a), rho["rho0"], rho["rho1"]).sum() * cell_volume(a)
 
 

@@ -76,11 +76,16 @@ def png(figure: object, columns: int = 3, dpi: int = 90) -> Png:
         chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, columns).round().astype(int))]
         dim = figure.kdims[0]
         figure = hv.Layout(
-            [figure[k].opts(title=f"{dim.label} = {dim.pprint_value(k)}", backend="matplotlib") for k in chosen]
+            [
+                figure[k].opts(
+                    title=f"{dim.label} = {dim.pprint_value(k)}", show_legend=bool(k == keys[-1]), backend="matplotlib"
+                )
+                for k in chosen
+            ]
         )
     if isinstance(figure, hv.Layout):
         figure = figure.cols(min(columns, len(figure))).opts(
-            backend="matplotlib", fig_inches=INCHES * 0.8, sublabel_format="", hspace=0.55, vspace=0.3
+            backend="matplotlib", fig_inches=INCHES * 0.8, sublabel_format="", hspace=0.75, vspace=0.3
         )
     with matplotlib.rc_context({"font.size": 9, "axes.titlesize": 10, "figure.facecolor": "white"}):
         renderer = hv.renderer("matplotlib").instance(fig="png", dpi=dpi)
@@ -120,7 +125,9 @@ def image(field: xr.DataArray, title: str = "", cmap: str | None = None, limits:
     x, y = _axes(field)
     picture = hv.Image((field[x.name].values, field[y.name].values, field.values), [x, y], value, label=title)
     cmap = cmap or (DIVERGING if limits[0] < 0 < limits[1] else FIELD)
-    return _both(picture, cmap=cmap, clim=limits, colorbar=True, aspect="equal", _bokeh=_frame(field))
+    picture = _both(picture, cmap=cmap, clim=limits, colorbar=True, **_box(field), _bokeh=_frame(field))
+    shape = _shape(picture)
+    return picture.opts(backend="matplotlib", aspect=shape, fig_inches=(INCHES, INCHES / shape))
 
 
 def densities(rho: xr.Dataset, title: str = "") -> hv.Layout:
@@ -207,7 +214,7 @@ def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Ove
         for xs, ys in _curves(_plane(run["u"].isel(time=k))):
             paths.append({x.name: xs, y.name: ys, "t": float(t)})
     lines = hv.Contours(paths, _axes(first), value)
-    options = {"cmap": TIME, "clim": (float(times.min()), float(times.max())), "colorbar": True, "aspect": "equal"}
+    options = {"cmap": TIME, "clim": (float(times.min()), float(times.max())), "colorbar": True}
     lines = _both(lines, **options, **_box(first), _bokeh={**_frame(first), "line_width": 1.5}, _mpl={"linewidth": 1.2})
     return _overlay([lines], title)
 
@@ -228,7 +235,8 @@ def series(run: xr.Dataset, names: Sequence[str], title: str = "", logy: bool = 
     """
     time = hv.Dimension("time", unit=_unit(run["time"]))
     first = run[names[0]]
-    value = hv.Dimension("value", label=label or _named(first), unit=_unit(first))
+    # HoloViews takes a curve's name for values to map if an axis has the same: the space tells them apart.
+    value = hv.Dimension("value", label=(label or _named(first)) + " ", unit=_unit(first))
     curves = [
         _line(
             hv.Curve((run["time"].values, run[n].values.astype(float)), time, value, label=_named(run[n])), i, logy=logy
@@ -345,7 +353,6 @@ def _front(field: xr.DataArray, name: str, colour: str, dash: str) -> hv.Path:
     return _both(
         path,
         color=colour,
-        aspect="equal",
         show_legend=True,
         **_box(field),
         _bokeh={"line_dash": dash, "line_width": 2, **_frame(field)},
@@ -372,9 +379,7 @@ def _points(points: tuple, field: xr.DataArray) -> list[hv.Points]:
         layer = hv.Points(chosen, _axes(_plane(field)), label=f"class {label}")
         mark = "circle" if marker == "o" else "triangle"
         bokeh = {"size": 4, "alpha": 0.6, "marker": mark}
-        layers.append(
-            _both(layer, color=colour, _bokeh=bokeh, _mpl={"s": 8, "alpha": 0.6, "marker": marker}, aspect="equal")
-        )
+        layers.append(_both(layer, color=colour, _bokeh=bokeh, _mpl={"s": 8, "alpha": 0.6, "marker": marker}))
     return layers
 
 
@@ -385,7 +390,8 @@ def _overlay(layers: Sequence[hv.Element], title: str, frame: bool = True) -> hv
         {"legend_position": "right"} if frame else {"width": WIDTH + 120, "height": HEIGHT, "legend_position": "right"}
     )
     overlay = overlay.opts(backend="bokeh", **options, **size)
-    mpl = {"fig_inches": INCHES, "legend_position": "right", **({"aspect": "equal"} if frame else {"aspect": 1.4})}
+    shape = _shape(layers[-1]) if frame else 1.4
+    mpl = {"fig_inches": (1.15 * INCHES, INCHES / shape), "legend_position": "right", "aspect": shape}
     return overlay.opts(backend="matplotlib", **options, **mpl)
 
 
@@ -410,6 +416,13 @@ def _box(field: xr.DataArray) -> dict:
         half = abs(x[1] - x[0]) / 2
         edges.append((float(min(x[0], x[-1]) - half), float(max(x[0], x[-1]) + half)))
     return {"xlim": edges[0], "ylim": edges[1]}
+
+
+def _shape(element: hv.Element) -> float:
+    """Width of the box by its height; as the aspect of a matplotlib figure it makes lengths equal on both axes."""
+    limits = hv.Store.lookup_options("matplotlib", element, "plot").kwargs
+    (x0, x1), (y0, y1) = limits["xlim"], limits["ylim"]
+    return (x1 - x0) / (y1 - y0)
 
 
 def _frame(field: xr.DataArray) -> dict:

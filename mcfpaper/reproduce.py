@@ -122,6 +122,7 @@ def _run_one(path: Path, notebook, scale: str, bar: tqdm, title: str) -> dict:
         env = os.environ | {
             "MCFPAPER_SCALE": scale,
             "MCFPAPER_DATA": str(_workspace.data_dir(scale).parent),
+            "MCFPAPER_CACHE": os.environ.get("MCFPAPER_CACHE") or str(_workspace.data_dir(scale).parent / "kernels"),
             "MCFPAPER_ROOT": str(_workspace.root()),
             "MCFPAPER_RECORDS": staging,
             "MCFPAPER_NOTEBOOK": path.stem,

@@ -136,8 +136,8 @@ def evolve(
     u, densities, eps, tau, method, ball, side, tol
         As in `step`.
     t_end : float
-        End time, in units of tau (in the limit flow a time is a length squared); the last time is floor(t_end/tau) tau, where
-        a ratio within rounding of an integer counts as it.
+        End time, in units of tau (in the limit flow a time is a length squared); the last time is floor(t_end/tau) tau,
+        where a ratio within rounding of an integer counts as it.
     store : path, optional
         A Zarr store: every step is committed to it, and an interrupted run of the same problem resumes there.
     progress : bool, optional

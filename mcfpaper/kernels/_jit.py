@@ -9,6 +9,7 @@ finds it locked compiles for itself.
 
 import functools
 import os
+import shutil
 from pathlib import Path
 
 import numba
@@ -30,8 +31,22 @@ def _cached() -> bool:
     except (OSError, Timeout):
         return False
     _held.append(lock)
+    _prune(folder)
     numba.config.CACHE_DIR = str(folder)
     return True
+
+
+def _prune(current: Path) -> None:
+    """Delete what other versions of the package left, unless a process holds it."""
+    from filelock import FileLock, Timeout
+
+    for other in current.parent.glob("*/lock"):
+        if other.parent != current:
+            try:
+                with FileLock(other, blocking=False):
+                    shutil.rmtree(other.parent, ignore_errors=True)
+            except (OSError, Timeout):
+                continue
 
 
 _held: list = []  # locks live as long as the process

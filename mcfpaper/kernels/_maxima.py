@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.cascade import Program
 
 
@@ -48,14 +48,14 @@ def schedule(program: Program) -> Schedule:
 # `a if a > b else b` becomes one vector instruction; max() does not, for the sake of NaN. Slices come first and
 # the index is the bare loop variable: with an offset in the index LLVM gives up on vector loads. Slices are made
 # here and not by the caller, where each would cost an atomic count of references.
-@njit(nogil=True)
+@njit
 def _set2(to, o, n, ring, a, b):
     out, a, b = to[o : o + n], ring[a : a + n], ring[b : b + n]
     for j in range(n):
         out[j] = a[j] if a[j] > b[j] else b[j]
 
 
-@njit(nogil=True)
+@njit
 def _set4(to, o, n, ring, a, b, c, d):
     out, a, b, c, d = to[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
     for j in range(n):
@@ -64,7 +64,7 @@ def _set4(to, o, n, ring, a, b, c, d):
         out[j] = x if x > y else y
 
 
-@njit(nogil=True)
+@njit
 def _add2(to, o, n, ring, a, b):
     out, a, b = to[o : o + n], ring[a : a + n], ring[b : b + n]
     for j in range(n):
@@ -72,7 +72,7 @@ def _add2(to, o, n, ring, a, b):
         out[j] = x if x > out[j] else out[j]
 
 
-@njit(nogil=True)
+@njit
 def _add4(to, o, n, ring, a, b, c, d):
     out, a, b, c, d = to[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
     for j in range(n):
@@ -82,7 +82,7 @@ def _add4(to, o, n, ring, a, b, c, d):
         out[j] = x if x > out[j] else out[j]
 
 
-@njit(nogil=True)
+@njit
 def _enter(ring, o, n, u, y, margin, sign, base, low):
     """Copy row y of the input between margins; adding a base of 0.0 makes 0.0 of -0.0."""
     row, inner = ring[o : o + n], u[y]
@@ -93,19 +93,19 @@ def _enter(ring, o, n, u, y, margin, sign, base, low):
         middle[j] = sign * inner[j] + base
 
 
-@njit(nogil=True)
+@njit
 def _fill(ring, o, n, low):
     ring[o : o + n] = low
 
 
-@njit(nogil=True)
+@njit
 def _mirror(to, o, n, base):
     row = to[o : o + n]
     for j in range(n):
         row[j] = base - row[j]
 
 
-@njit(nogil=True)
+@njit
 def _combine(to, o, n, ring, at):
     """Max over the stretches of the ring that begin at `at`."""
     k, last = 0, at.size - 1
@@ -141,7 +141,7 @@ def run(program, u, y0, y1, sign, base, low, back, out):
     _run(u, y0, y1, sign, base, low, back, *program, width, stride, home, ring, at, out.reshape(-1))
 
 
-@njit(nogil=True)
+@njit
 def _run(u, y0, y1, sign, base, low, back, start, terms, lag, depth, span, width, stride, home, ring, at, flat):
     stages, (ny, nx) = lag.size, u.shape
     last = stages - 1
@@ -170,7 +170,7 @@ def _run(u, y0, y1, sign, base, low, back, start, terms, lag, depth, span, width
                 _mirror(flat, o, n, base)
 
 
-@njit(nogil=True)
+@njit
 def raise_rows(out, plane, y0, y1):
     """Replace rows [y0, y1) of out by the larger of out and plane."""
     to, row = out[y0:y1].reshape(-1), plane[y0:y1].reshape(-1)

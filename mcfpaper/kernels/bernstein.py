@@ -5,10 +5,11 @@ polynomial, increasing ones an increasing polynomial.
 """
 
 import numpy as np
-from numba import njit
+
+from mcfpaper.kernels._jit import njit
 
 
-@njit(nogil=True)
+@njit
 def sign(b):
     """1 if all coefficients are positive, -1 if none is, 0 if they are mixed."""
     low, high = b[0], b[0]
@@ -17,12 +18,12 @@ def sign(b):
     return 1 if low > 0.0 else (-1 if high <= 0.0 else 0)
 
 
-@njit(nogil=True)
+@njit
 def strides(e):
     return (e[1] * e[2], e[2], 1)
 
 
-@njit(nogil=True)
+@njit
 def bernstein(c, cell, e, b, box):
     """Bernstein coefficients of the spline on a cell of the widened lattice, flat; its origin and size."""
     for p in range(len(b)):
@@ -45,7 +46,7 @@ def bernstein(c, cell, e, b, box):
             box[axis], box[3 + axis] = box[axis] + 0.5 * first, 0.5
 
 
-@njit(nogil=True)
+@njit
 def half(b, d, upper):
     """Restrict to the lower or upper half along the axis of stride d (de Casteljau), in place."""
     for p in range(len(b)):
@@ -60,7 +61,7 @@ def half(b, d, upper):
                 b[p + d], b[p + 2 * d], b[p + 3 * d] = a, am, mid
 
 
-@njit(nogil=True)
+@njit
 def height_axis(b, e, h, box):
     """The axis along which the polynomial is monotone, the steepest such; -1 if there is none."""
     best, steepest = -1, 0.0
@@ -78,7 +79,7 @@ def height_axis(b, e, h, box):
     return best
 
 
-@njit(nogil=True)
+@njit
 def ordered(b, e, i, j, k, t):
     """Write to t the coefficients with the axes in the order i, j, k."""
     d = strides(e)
@@ -90,14 +91,14 @@ def ordered(b, e, i, j, k, t):
                 m += 1
 
 
-@njit(nogil=True)
+@njit
 def _simple(x0, x1, x2, x3):
     """Whether a cubic keeps its sign or is monotone (so has at most one root)."""
     low, high = min(x0, x1, x2, x3), max(x0, x1, x2, x3)
     return low > 0.0 or high <= 0.0 or (x0 < x1 < x2 < x3) or (x0 > x1 > x2 > x3)
 
 
-@njit(nogil=True)
+@njit
 def is_graph(t, ni, nj):
     """Whether the edges of the graph's domain are simple: where it meets the ends of the height axis."""
     for side in (0, 3):
@@ -121,7 +122,7 @@ def is_graph(t, ni, nj):
     return True
 
 
-@njit(nogil=True)
+@njit
 def basis(x, length):
     """Bernstein polynomials of degree three at x and their derivatives."""
     if length == 1:
@@ -131,7 +132,7 @@ def basis(x, length):
     return w, (-3.0 * y * y, 3.0 * y * (y - 2.0 * x), 3.0 * x * (2.0 * y - x), 3.0 * x * x)
 
 
-@njit(nogil=True)
+@njit
 def root(x0, x1, x2, x3):
     """The root in [0, 1] of a cubic (Bernstein coefficients) whose ends differ in sign: Newton, bracketed."""
     b, c = 3.0 * (x1 - x0), 3.0 * (x2 - 2.0 * x1 + x0)
@@ -154,7 +155,7 @@ def root(x0, x1, x2, x3):
     return x
 
 
-@njit(nogil=True)
+@njit
 def centre(b, e):
     """Value at the centre of the box."""
     f = 0.0

@@ -1,8 +1,9 @@
 """Signed distance to a set of cells, exact and monotone in the set."""
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import distance_transform_edt
+
+from mcfpaper.kernels._jit import njit
 
 
 def boolean_distance(a, spacing):
@@ -49,7 +50,7 @@ def _distance(targets, spacing):
     return np.sqrt(g)
 
 
-@njit(nogil=True)
+@njit
 def _squared(g, h):
     """out[i] = min over j of g[j] + ((i - j) h)^2 along the middle axis.
 

@@ -4,14 +4,14 @@ Lengths are physical: node i of an axis sits at i h, the box reaches from -h/2 t
 """
 
 import numpy as np
-from numba import njit
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.spline import jet
 
 FLAT = 1e-3  # least curvature of |x - y|^2/2 along the front that Newton believes (0 at a focal point)
 
 
-@njit(nogil=True)
+@njit
 def foot(c, h, box, x, seed, start, out):
     """Closest point to x on the front near a seed, written to out[:3], its outward normal to out[3:6]; the distance."""
     good = _newton(c, h, box, x, seed, out)
@@ -21,7 +21,7 @@ def foot(c, h, box, x, seed, start, out):
     return _descend(c, h, box, x, seed, start, out)
 
 
-@njit(nogil=True)
+@njit
 def _newton(c, h, box, x, seed, y):
     """Newton for min |x - y| on the front in the box, active set for the box faces. True if it converged."""
     hmax = max(h[0], h[1], h[2])
@@ -51,12 +51,12 @@ def _newton(c, h, box, x, seed, y):
     return False
 
 
-@njit(nogil=True)
+@njit
 def _blocked(y, p, h, upper):
     return (y <= -0.5 * h and p < 0.0) or (y >= upper and p > 0.0)
 
 
-@njit(nogil=True)
+@njit
 def _step(w, h, x, y, free0, free1, free2):
     """Newton step in the free coordinates: to the tangent plane, and within it to the stationary point.
 
@@ -99,7 +99,7 @@ def _step(w, h, x, y, free0, free1, free2):
     return True, (px + a * sx + b * tx, py + a * sy + b * ty, pz + a * sz + b * tz), full
 
 
-@njit(nogil=True)
+@njit
 def _tangent(gx, gy, gz, free0, free1, free2):
     """A unit vector orthogonal to g in the free coordinates (two or three of them; g vanishes in the others)."""
     ax, ay, az = abs(gx), abs(gy), abs(gz)
@@ -113,7 +113,7 @@ def _tangent(gx, gy, gz, free0, free1, free2):
     return -gy * n, gx * n, 0.0
 
 
-@njit(nogil=True)
+@njit
 def _descend(c, h, box, x, seed, start, out):
     """Where Newton fails (kinks, noise): slide along the front while the distance falls."""
     out[0], out[1], out[2] = seed[0], seed[1], seed[2]
@@ -141,7 +141,7 @@ def _descend(c, h, box, x, seed, start, out):
     return best
 
 
-@njit(nogil=True)
+@njit
 def settle(c, h, box, y):
     """Move y onto the front along the gradient, inside the box; the last move's length."""
     move = np.inf

@@ -5,8 +5,8 @@ nodes, so that a front cut by the box edge gets its end points. Three embedded a
 """
 
 import numpy as np
-from numba import njit
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.spline import derivatives, jet, prefilter, value
 
 
@@ -18,7 +18,7 @@ def widened(c, u):
     return _widen(c, u, *axes), axes
 
 
-@njit(nogil=True)
+@njit
 def _widen(c, u, x, y, z):
     out = np.empty((len(x), len(y), len(z)))
     di, dj, dk = len(x) > 1, len(y) > 1, len(z) > 1  # False and True count as 0 and 1
@@ -34,7 +34,7 @@ def _widen(c, u, x, y, z):
     return out
 
 
-@njit(nogil=True)
+@njit
 def root(c, x, y, z, axis, end, fa, fb):
     """Coordinate along `axis` of a root between the point (x, y, z) and coordinate `end`; fa, fb differ in sign.
 
@@ -61,7 +61,7 @@ def root(c, x, y, z, axis, end, fa, fb):
     return b
 
 
-@njit(nogil=True)
+@njit
 def edge_roots(c, v, x, y, z):
     """Index points (m, 3) of the front on the edges of the lattice with values v and coordinates x, y, z."""
     step = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
@@ -87,7 +87,7 @@ def edge_roots(c, v, x, y, z):
     return out
 
 
-@njit(nogil=True)
+@njit
 def frames(c, points, spacing):
     """Outward unit normals (m, 3) and a bound (m,) on the curvatures, 1/length, at index points of the front."""
     hx, hy, hz = spacing

@@ -7,8 +7,8 @@ i h. Three embedded axes as in `spline`.
 """
 
 import numpy as np
-from numba import njit
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.closest import foot, settle
 from mcfpaper.kernels.contour import edge_roots, frames, widened
 from mcfpaper.kernels.spline import prefilter
@@ -82,7 +82,7 @@ class Front:
         return points, _settle_all(self.c, self.h, self.box, points) < 1e-9 * self.h.min()
 
 
-@njit(nogil=True)
+@njit
 def _point_distances(c, h, box, points, every, seeds, normals, bend):
     out, work = np.empty(len(points)), np.empty((FOUND, 8))
     for m in range(len(points)):
@@ -91,7 +91,7 @@ def _point_distances(c, h, box, points, every, seeds, normals, bend):
     return out
 
 
-@njit(nogil=True)
+@njit
 def _settle_all(c, h, box, points):
     out = np.empty(len(points))
     for m in range(len(points)):
@@ -99,7 +99,7 @@ def _settle_all(c, h, box, points):
     return out
 
 
-@njit(nogil=True)
+@njit
 def _distances(c, h, box, seeds, normals, bend, inside, width, d, y, feet):
     """Halve the grid down to blocks of at most LEAF cells a side, each with the seeds that can matter in it."""
     diagonal = np.sqrt(h[0] ** 2 + h[1] ** 2 + h[2] ** 2)
@@ -150,7 +150,7 @@ def _distances(c, h, box, seeds, normals, bend, inside, width, d, y, feet):
         top = _split(stack, top, i0, j0, k0, i1, j1, k1, end, kept)
 
 
-@njit(nogil=True)
+@njit
 def _split(stack, top, i0, j0, k0, i1, j1, k1, start, count):
     """Push the halves of a block along every axis longer than a leaf."""
     for p0, p1 in _halves(i0, i1):
@@ -161,13 +161,13 @@ def _split(stack, top, i0, j0, k0, i1, j1, k1, start, count):
     return top
 
 
-@njit(nogil=True)
+@njit
 def _halves(start, stop):
     middle = (start + stop) // 2 if stop - start > LEAF else stop
     return (start, middle), (middle, stop)
 
 
-@njit(nogil=True)
+@njit
 def _store(stack, top, i0, j0, k0, i1, j1, k1, start, count):
     stack[top, 0], stack[top, 1], stack[top, 2] = i0, j0, k0
     stack[top, 3], stack[top, 4], stack[top, 5] = i1, j1, k1
@@ -175,7 +175,7 @@ def _store(stack, top, i0, j0, k0, i1, j1, k1, start, count):
     return top + 1
 
 
-@njit(nogil=True)
+@njit
 def _fill(h, p, inside, width, d, i0, j0, k0, i1, j1, k1):
     """The distance to one near seed, at least `width`, for a block beyond the band."""
     for i in range(i0, i1):
@@ -185,7 +185,7 @@ def _fill(h, p, inside, width, d, i0, j0, k0, i1, j1, k1):
                 d[i, j, k] = max(r, width) if inside[i, j, k] else -max(r, width)
 
 
-@njit(nogil=True)
+@njit
 def _closest(c, h, box, x, cand, seeds, normals, bend, width, found):
     """Distance from x to the front; found[0, :3] receives the closest point.
 
@@ -224,7 +224,7 @@ def _closest(c, h, box, x, cand, seeds, normals, bend, width, found):
     return best
 
 
-@njit(nogil=True)
+@njit
 def _searched(found, n, p, normal, hmax):
     """Whether the seed p lies on the smooth piece around a closest point already found."""
     for m in range(n):

@@ -9,9 +9,9 @@ short of it by the fourth order of the spacing.
 """
 
 import numpy as np
-from numba import njit
 
 from mcfpaper.kernels import morphology, spline
+from mcfpaper.kernels._jit import njit
 
 STEPS = 40  # at most; most cells stop after two or three, those whose model is not concave take many
 
@@ -66,7 +66,7 @@ def _directions(d):
     return np.stack([z, radius * np.sin(angle), radius * np.cos(angle)], axis=1), np.sqrt(np.pi / 160)
 
 
-@njit(nogil=True)
+@njit
 def _ascend(c, start, shape, h, eps, directions, spread):
     n = start.size
     values, points = np.empty(n), np.empty((n, 3))
@@ -102,7 +102,7 @@ def _ascend(c, start, shape, h, eps, directions, spread):
     return values, points
 
 
-@njit(nogil=True)
+@njit
 def _climb(c, x, best, g, hessian, h, eps, last, shape):
     """Move `best` to a local maximiser in the ball about x; return the value, and its derivatives in g and hessian."""
     z, target = np.empty(3), np.empty(3)
@@ -126,7 +126,7 @@ def _climb(c, x, best, g, hessian, h, eps, last, shape):
     return f
 
 
-@njit(nogil=True)
+@njit
 def _model(c, y, h, g, hessian):
     """Value, and into `g` and `hessian` the derivatives per length, of the spline at the index point y."""
     f, gx, gy, gz, xx, xy, xz, yy, yz, zz = spline.jet(c, y[0], y[1], y[2])
@@ -138,7 +138,7 @@ def _model(c, y, h, g, hessian):
     return f
 
 
-@njit(nogil=True)
+@njit
 def _maximiser(x, best, g, hessian, h, eps, last, shape, out):
     """Maximiser of the quadratic model at `best` over ball ∩ box, axes that leave the box fixed at its edge.
 
@@ -170,7 +170,7 @@ def _maximiser(x, best, g, hessian, h, eps, last, shape, out):
     return False
 
 
-@njit(nogil=True)
+@njit
 def _trust_region(hessian, b, g, fixed, radius, w):
     """Maximise b·w + w·Hw/2 over |w| <= radius on the free axes; the multiplier is guessed from the gradient g."""
     ok, n, _ = _shifted_solve(hessian, 0.0, b, fixed, w)
@@ -200,7 +200,7 @@ def _trust_region(hessian, b, g, fixed, radius, w):
     return False
 
 
-@njit(nogil=True)
+@njit
 def _shifted_solve(hessian, multiplier, b, fixed, w):
     """Solve (multiplier - H) w = b on the free axes: is it definite, |w| and w·(multiplier - H)⁻¹w (Cholesky)."""
     factor, q = np.zeros((3, 3)), np.zeros(3)
@@ -239,14 +239,14 @@ def _shifted_solve(hessian, multiplier, b, fixed, w):
     return True, np.sqrt(n2), bend
 
 
-@njit(nogil=True)
+@njit
 def _unravel(flat, shape, out):
     out[2] = flat % shape[2]
     out[1] = (flat // shape[2]) % shape[1]
     out[0] = flat // (shape[1] * shape[2])
 
 
-@njit(nogil=True)
+@njit
 def _linear_maximiser(x, g, h, eps, last, shape, out):
     """Maximiser of the linear function of slope g over ball ∩ box: axes that leave the box are fixed at its edge."""
     fixed = np.zeros(3, np.bool_)

@@ -11,8 +11,8 @@ box count. Three embedded axes as in `spline`.
 """
 
 import numpy as np
-from numba import njit
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.bernstein import (
     basis,
     bernstein,
@@ -89,7 +89,7 @@ def _embedded(u):
     return (1,) * (3 - np.ndim(u)) + np.shape(u)
 
 
-@njit(nogil=True)
+@njit
 def _cut_cells(c, v, h, surface):
     """Rule (m, 4), index point and weight, on the cut cells; and which other cells lie inside."""
     full, cut, near = _classify(v)
@@ -110,7 +110,7 @@ def _cut_cells(c, v, h, surface):
     return rule[:count], full
 
 
-@njit(nogil=True)
+@njit
 def _classify(v):
     """Cells whose first corner is inside, whose corners differ, and that touch one of the latter."""
     s0, s1, s2 = int(v.shape[0] > 1), int(v.shape[1] > 1), int(v.shape[2] > 1)
@@ -132,7 +132,7 @@ def _classify(v):
     return full, cut, near
 
 
-@njit(nogil=True)
+@njit
 def _cell(stack, boxes, e, h, surface, rule, count):
     """Append the rule of one cell, halving it where the front is no graph."""
     top = np.int64(1)
@@ -169,7 +169,7 @@ def _cell(stack, boxes, e, h, surface, rule, count):
     return rule, count
 
 
-@njit(nogil=True)
+@njit
 def _halve(stack, boxes, top, b, e, box):
     """Push the halves of a box along every axis."""
     for child in range(8):
@@ -189,7 +189,7 @@ def _halve(stack, boxes, top, b, e, box):
     return top
 
 
-@njit(nogil=True)
+@njit
 def _graph_rule(t, ni, nj, i, j, k, box, h, surface, work, rule, count):
     """Append nodes for a graph over (i, j): Gauss in the pieces of the base between the edges of the graph's domain.
 
@@ -229,7 +229,7 @@ def _graph_rule(t, ni, nj, i, j, k, box, h, surface, work, rule, count):
     return rule, count
 
 
-@njit(nogil=True)
+@njit
 def _edges(t, d, n, nj, cuts):
     """Write 0, the sorted roots of the ends of the height axis along the axis of stride d, and 1; pieces."""
     cuts[0], m = 0.0, 1
@@ -248,7 +248,7 @@ def _edges(t, d, n, nj, cuts):
     return m
 
 
-@njit(nogil=True)
+@njit
 def _gauss(cuts, p, length):
     """Node and weight number p on the pieces between the cuts (one node of weight 1 on an axis of length one)."""
     if length == 1:
@@ -258,7 +258,7 @@ def _gauss(cuts, p, length):
     return cuts[piece] + size * NODES[m], size * WEIGHTS[m]
 
 
-@njit(nogil=True)
+@njit
 def _contract(t, w, ni, nj, out):
     """Sum over the first axis with weights w."""
     for q in range(4 * nj):
@@ -267,7 +267,7 @@ def _contract(t, w, ni, nj, out):
             out[q] += w[p] * t[p * 4 * nj + q]
 
 
-@njit(nogil=True)
+@njit
 def _combine(row, w, nj):
     """Sum over the second axis with weights w: a cubic along the height."""
     a = b = c = d = 0.0
@@ -279,12 +279,12 @@ def _combine(row, w, nj):
     return a, b, c, d
 
 
-@njit(nogil=True)
+@njit
 def _dot(x, w):
     return x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3]
 
 
-@njit(nogil=True)
+@njit
 def _push_ordered(rule, count, box, i, j, k, xi, xj, xk, weight):
     """Append a node given in unit coordinates of the box along the axes i, j, k."""
     x = box[0] + box[3] * (xi if i == 0 else (xj if j == 0 else xk))
@@ -293,7 +293,7 @@ def _push_ordered(rule, count, box, i, j, k, xi, xj, xk, weight):
     return _push(rule, count, x, y, z, weight)
 
 
-@njit(nogil=True)
+@njit
 def _push(rule, count, x, y, z, weight):
     """Append a node, doubling the buffer when it is full."""
     if count == len(rule):

@@ -12,7 +12,8 @@ carries one coefficient and costs nothing.
 """
 
 import numpy as np
-from numba import njit
+
+from mcfpaper.kernels._jit import njit
 
 PAD = 2  # coefficients beyond the grid on either side of an axis
 
@@ -72,7 +73,7 @@ def spread(points, mass, shape):
     return c
 
 
-@njit(nogil=True)
+@njit
 def _spread(c, points, mass):
     for p in range(mass.size):
         i, ni, wi, _, _ = _taps(c.shape[0], points[p, 0])
@@ -85,7 +86,7 @@ def _spread(c, points, mass):
                     c[i + a, j + b, k + d] += m * wk[d]
 
 
-@njit(nogil=True)
+@njit
 def _filter_axis(u):
     """Not-a-knot coefficients along the middle axis, which needs at least four values."""
     outer, n, inner = u.shape
@@ -118,7 +119,7 @@ def _filter_axis(u):
     return c
 
 
-@njit(nogil=True)
+@njit
 def _taps(length, x):
     """First coefficient, number of them and weights of value, slope and curvature at x along an axis."""
     if length == 1:
@@ -132,7 +133,7 @@ def _taps(length, x):
     return m + 1, 4, w, d, (s, 3.0 * t - 2.0, 3.0 * s - 2.0, t)
 
 
-@njit(nogil=True)
+@njit
 def value(c, x, y, z):
     """The spline with coefficients c at the index point (x, y, z)."""
     i, ni, wi, _, _ = _taps(c.shape[0], x)
@@ -146,7 +147,7 @@ def value(c, x, y, z):
     return f
 
 
-@njit(nogil=True)
+@njit
 def jet(c, x, y, z):
     """Value, gradient (3) and Hessian (xx, xy, xz, yy, yz, zz) at the index point, in index units."""
     i, ni, ai, bi, ci = _taps(c.shape[0], x)
@@ -179,7 +180,7 @@ def jet(c, x, y, z):
     return f, gx, gy, gz, xx, xy, xz, yy, yz, zz
 
 
-@njit(nogil=True)
+@njit
 def _values(c, points):
     out = np.empty(len(points))
     for m in range(len(points)):
@@ -187,7 +188,7 @@ def _values(c, points):
     return out
 
 
-@njit(nogil=True)
+@njit
 def _jets(c, points):
     out = np.empty((len(points), 10))
     for m in range(len(points)):

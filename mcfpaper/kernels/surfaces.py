@@ -2,10 +2,10 @@
 
 import numpy as np
 from contourpy import LineType, contour_generator
-from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.contour import root, widened
 from mcfpaper.kernels.distance import Front
 from mcfpaper.kernels.spline import prefilter
@@ -41,7 +41,7 @@ def curves(u):
     return out
 
 
-@njit(nogil=True)
+@njit
 def _onto_edges(c, v, y, x, p):
     """Move vertices, given by lattice numbers, to the spline's root on their lattice edge, in index units."""
     for m in range(len(p)):

@@ -8,8 +8,8 @@ the natural condition. Second order in h while the front is smooth; it passes th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.distance import redistance
 
 BAND = 7.0  # half width of the moving band, in cells
@@ -65,7 +65,7 @@ def advance(
     return u
 
 
-@njit(nogil=True)
+@njit
 def _euler(u, out, active, force, h, dt, d):
     """out = u + dt (|grad u| div n + grad log rho . grad u) on the active cells."""
     n0, n1, n2 = u.shape
@@ -99,7 +99,7 @@ def _euler(u, out, active, force, h, dt, d):
                 out[i, j, k] = u[i, j, k] + dt * (curve + move)
 
 
-@njit(nogil=True)
+@njit
 def _upwind(x, h, forward):
     """Second-order one-sided derivative at the middle of five values, limited (ENO)."""
     middle = x[3] - 2.0 * x[2] + x[1]
@@ -108,14 +108,14 @@ def _upwind(x, h, forward):
     return ((x[2] - x[1]) + 0.5 * _minmod(middle, x[2] - 2.0 * x[1] + x[0])) / h
 
 
-@njit(nogil=True)
+@njit
 def _minmod(a, b):
     if a * b <= 0.0:
         return 0.0
     return a if abs(a) < abs(b) else b
 
 
-@njit(nogil=True)
+@njit
 def _mixed(u, i, j, k, a, b):
     """Four-point sum of the mixed second difference along axes a and b."""
     n0, n1, n2 = u.shape
