@@ -326,7 +326,7 @@ def _both(element: hv.Element, _bokeh: dict | None = None, _mpl: dict | None = N
     _load()
     if loglog:
         options |= {"logx": True, "logy": True}
-    element = element.opts(backend="bokeh", tools=["hover"], **options, **(_bokeh or {}))
+    element = element.opts(backend="bokeh", **options, **(_bokeh or {}))
     return element.opts(backend="matplotlib", **options, **(_mpl or {}))
 
 
@@ -337,7 +337,7 @@ def _line(curve: hv.Curve, i: int = 0, **options) -> hv.Curve:
     return _both(
         curve,
         color=COLOURS[i % len(COLOURS)],
-        _bokeh={"line_dash": dash, "line_width": 2, **size},
+        _bokeh={"line_dash": dash, "line_width": 2, "tools": ["hover"], **size},
         _mpl={"linestyle": mpl_dash, "linewidth": 1.6},
         **options,
     )
