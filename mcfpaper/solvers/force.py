@@ -23,6 +23,7 @@ class Field:
         self.spacing = np.asarray(spacing, float)
         self.floor = floor
         values = np.asarray(values, float)
+        self.shape = values.shape
         self.constant = float(values.flat[0]) if np.ptp(values) == 0 else None
         self.coefficients = None if self.constant is not None else spline.prefilter(values)
 
@@ -30,8 +31,14 @@ class Field:
         """Values at index points (m, d)."""
         if self.constant is not None:
             return np.full(len(points), self.constant)
-        v = spline.evaluate(self.coefficients, points)
+        v = spline.evaluate(self.coefficients, self.folded(points))
         return v if self.floor is None else np.maximum(v, self.floor)
+
+    def folded(self, points):
+        """Index points reflected into the box: the field is continued evenly."""
+        high = np.array(self.shape) - 0.5
+        points = np.where(points < -0.5, -1.0 - points, points)
+        return np.where(points > high, 2.0 * high - points, points)
 
 
 @dataclass

@@ -13,10 +13,11 @@ from scipy.ndimage import gaussian_filter, label
 
 from mcfpaper.kernels import spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import mincut
+from mcfpaper.solvers import curves, mincut
 from mcfpaper.solvers.newton import FLOOR, Problem, relax
 
 DEFAULT_TOL = 5e-3  # cells
+ROUGH = 0.2  # cells: how near the method on the grid has to come for that on curves to take over
 
 
 @dataclass
@@ -113,15 +114,34 @@ def _trivial(shape, full, reason=""):
 
 def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason=""):
     """The local minimiser that Newton's method finds from `w`."""
+    plain, iterations = Problem(f, rho0, rho1, eps, tau, spacing), 0
+    if f.ndim == 2:
+        front, iterations = curves.relax(plain, w)
+        if front is not None and (out := _on_curves(plain, front, iterations, tol, reason)) is not None:
+            return out
     near = np.abs(w) < eps + 6 * max(spacing)
     edges = [near.take(i, axis).any() for axis in range(w.ndim) for i in (0, -1)]
-    pad = int(eps / min(spacing)) + 16 if any(edges) else 0
-    problem = Problem(f, rho0, rho1, eps, tau, spacing, min(pad, min(w.shape)))
-    state, iterations, converged = relax(problem, w, tol, fresh)
+    pad = min(int(eps / min(spacing)) + 16, min(w.shape)) if any(edges) else 0
+    problem = Problem(f, rho0, rho1, eps, tau, spacing, pad) if pad else plain
+    state, more, converged = relax(problem, w, tol if f.ndim != 2 else max(tol, ROUGH * max(spacing)), fresh)
+    iterations += more
     if state is None:
         return Result(np.full(w.shape, -np.inf), 0.0, False, iterations, False, "empty")
-    u = redistance(problem.cropped(state.w), spacing)
-    return Result(u, float(state.gap), bool(state.least > FLOOR), iterations, converged, reason)
+    w = problem.cropped(state.w)
+    if f.ndim == 2:
+        front, more = curves.relax(plain, w)
+        if front is not None and (out := _on_curves(plain, front, iterations + more, tol, reason)) is not None:
+            return out
+    u = redistance(w, spacing)
+    return Result(u, float(state.gap), bool(state.least > FLOOR), iterations, bool(state.gap <= tol), reason)
+
+
+def _on_curves(problem, front, iterations, tol, reason):
+    """Result of a front of curves; None if they cross."""
+    proof = curves.certify(problem, front)
+    if not proof.simple:
+        return None
+    return Result(front.distance(problem.shape), proof.gap, proof.holds, iterations, bool(proof.gap <= tol), reason)
 
 
 def _doubtful(f, eps, tau, spacing):

@@ -60,8 +60,12 @@ class Problem:
     def drive(self, front):
         """c = f - (tau/rho) p, and k."""
         r = force(front, self.rho0, self.rho1, self.eps)
-        rate = self.tau / np.maximum(self.rho0(front.points) + self.rho1(front.points), self.floor)
+        rate = self.rate(front)
         return self.f(front.points) - rate * r.p, rate * r.pushed
+
+    def rate(self, front):
+        """tau/rho"""
+        return self.tau / np.maximum(self.rho0(front.points) + self.rho1(front.points), self.floor)
 
     def linearise(self, front):
         """c, k and a at the points of `front`."""

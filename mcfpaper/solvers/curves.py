@@ -1,0 +1,328 @@
+"""Newton's method for the front of one minimising movement in the plane, on curves.
+
+The front is a set of cubic splines through nodes half a cell apart, and c = 0 (`newton`) is asked for at the nodes. A
+displacement v of the nodes along the outward normal changes c by -a v + k v'' + k' v' with the spline's second
+derivative: eliminating it leaves a tridiagonal system, so Newton's method is exact and ends at rounding, whatever the
+grid. A curve that ends on the box edge is continued by its mirror image, and so are f and the densities: this is the
+natural boundary condition of the sup over ball ∩ box.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.interpolate import CubicSpline
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from mcfpaper.kernels import curvedistance, spline, surfaces
+from mcfpaper.solvers.force import Frame
+
+STEP = 0.5  # distance of nodes, in cells
+GHOSTS = 12  # mirror nodes: a spline forgets its end to 0.27^12
+LEAST = 12  # nodes on a curve; a shorter one is left to other methods
+FLOOR = 0.1  # least slope a used in the linear system
+
+
+@dataclass
+class Curve:
+    """Nodes (m, 2) in physical units, {u > 0} to the left; walls: None, or axis and place of the walls at the ends."""
+
+    nodes: np.ndarray
+    walls: tuple | None = None
+
+    def spline(self):
+        """The spline over the chord length, and the parameters of the nodes."""
+        x = self.nodes
+        if self.walls is None:
+            x = np.concatenate([x, x[:1]])
+            t = _chords(x)
+            return CubicSpline(t, x, bc_type="periodic"), t
+        g = min(GHOSTS, len(x) - 1)
+        first, last = (_mirrored(p, w) for p, w in zip((x[g:0:-1], x[-2 : -2 - g : -1]), self.walls, strict=True))
+        t = _chords(np.concatenate([first, x, last]))
+        return CubicSpline(t, np.concatenate([first, x, last])), t[g : g + len(x)]
+
+    def resampled(self, step):
+        """The same curve with nodes at equal distances of about `step`; None if it is too short."""
+        curve, t = self.spline()
+        count = round((t[-1] - t[0]) / step)
+        if count < LEAST:
+            return None
+        s = np.linspace(t[0], t[-1], count + 1)
+        nodes = curve(s if self.walls is not None else s[:-1])
+        return self.moved_to(nodes)
+
+    def doubled(self):
+        """The same curve with nodes half way between as well."""
+        curve, t = self.spline()
+        s = np.empty(2 * len(t) - 1)
+        s[::2], s[1::2] = t, 0.5 * (t[1:] + t[:-1])
+        return self.moved_to(curve(s if self.walls is not None else s[:-1]))
+
+    def moved_to(self, nodes):
+        """The curve with other nodes, ends kept on their walls."""
+        if self.walls is not None:
+            for m, (axis, place) in zip((0, -1), self.walls, strict=True):
+                nodes[m, axis] = place
+        return Curve(nodes, self.walls)
+
+
+def _chords(x):
+    return np.r_[0.0, np.cumsum(np.sqrt((np.diff(x, axis=0) ** 2).sum(1)))]
+
+
+def _mirrored(x, wall):
+    axis, place = wall
+    x = x.copy()
+    x[:, axis] = 2.0 * place - x[:, axis]
+    return x
+
+
+def extract(u, spacing):
+    """Curves of the front {u = 0}; None if one of them is too short or runs along a wall."""
+    h = np.asarray(spacing, float)
+    step, out = STEP * min(h), []
+    c = spline.prefilter(u)
+    for line in surfaces.curves(u):
+        closed = bool((line[0] == line[-1]).all())
+        walls = None if closed else tuple(_wall(p, u.shape, h) for p in line[[0, -1]])
+        if walls is not None and None in walls:
+            return None
+        line = _thinned(line * h, 0.6 * step, closed)
+        if len(line) < 6:
+            return None
+        curve = Curve(line, walls).resampled(step)
+        if curve is None:
+            return None
+        for _ in range(2):
+            value, g, _ = spline.derivatives(c, curve.nodes / h, h)
+            move = np.clip(value / ((g * g).sum(1) + 1e-300), -step, step)[:, None] * g
+            curve = curve.moved_to(curve.nodes - np.where(np.isfinite(move), move, 0.0))
+        t = np.roll(curve.nodes, -1, 0) - curve.nodes
+        if (t[:-1, 0] * g[:-1, 1] - t[:-1, 1] * g[:-1, 0]).sum() < 0:
+            curve = Curve(curve.nodes[::-1], walls[::-1] if walls else None)
+        out.append(curve.resampled(step))
+    return None if any(q is None for q in out) else out
+
+
+def _wall(point, shape, h):
+    for axis in (0, 1):
+        for place in (-0.5, shape[axis] - 0.5):
+            if abs(point[axis] - place) < 1e-9:
+                return axis, place * h[axis]
+    return None
+
+
+def _thinned(line, least, closed):
+    """Vertices at least `least` apart, ends kept."""
+    t = _chords(line)
+    keep, last = [0], 0.0
+    for m in range(1, len(line) - 1):
+        if t[m] - last >= least and t[-1] - t[m] >= least:
+            keep.append(m)
+            last = t[m]
+    return line[keep] if closed else line[[*keep, len(line) - 1]]
+
+
+class Front:
+    """Curves with everything that Newton's method needs at their nodes."""
+
+    def __init__(self, curves, spacing):
+        self.curves, self.h = curves, np.asarray(spacing, float)
+        self.splines = [q.spline() for q in curves]
+        offsets = np.cumsum([0, *(len(q.nodes) for q in curves)])
+        self.parts = [slice(a, b) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        self.before, self.after = (np.arange(offsets[-1]) + k for k in (-1, 1))
+        self.hm, self.hp = np.empty(offsets[-1]), np.empty(offsets[-1])
+        for q, (_, t), part in zip(curves, self.splines, self.parts, strict=True):
+            step, a, b = np.diff(t), part.start, part.stop
+            if q.walls is None:
+                self.before[a], self.after[b - 1] = b - 1, a
+                self.hp[part], self.hm[part] = step, np.roll(step, 1)
+            else:  # even reflection at the ends
+                self.before[a], self.after[b - 1] = a + 1, b - 2
+                self.hp[part], self.hm[part] = np.r_[step, step[-1]], np.r_[step[0], step]
+        self.frame = self._frame([t[: len(q.nodes)] for q, (_, t) in zip(curves, self.splines, strict=True)])
+
+    def _frame(self, parameters):
+        x, d, dd = (
+            np.concatenate([s(t, k) for (s, _), t in zip(self.splines, parameters, strict=True)]) for k in range(3)
+        )
+        size = np.sqrt((d * d).sum(1))
+        normal = np.stack([-d[:, 1], d[:, 0]], 1) / size[:, None]
+        bend = (d[:, 1] * dd[:, 0] - d[:, 0] * dd[:, 1]) / size**3
+        return Frame(x / self.h, normal, np.stack([bend, 0.0 * bend], 1))
+
+    def directions(self, width):
+        """Unit vectors along which nodes move: the outward normal, turned along the wall near an end on it."""
+        out = -self.frame.normals.copy()
+        for q, (_, t), part in zip(self.curves, self.splines, self.parts, strict=True):
+            for m, wall in enumerate(q.walls or ()):
+                share = np.clip(1.0 - np.abs(t - t[-m]) / width, 0.0, 1.0)
+                out[part, wall[0]] *= 1.0 - share
+        size = np.sqrt((out * out).sum(1)) + 1e-300
+        return out / size[:, None]
+
+    def moved(self, v, width):
+        """Curves moved outward by v, measured across the front; None where that is not possible."""
+        way = self.directions(width)
+        across = -(way * self.frame.normals).sum(1)
+        if across.min() < 0.3:
+            return None
+        nodes = self.frame.points * self.h + (v / across)[:, None] * way
+        curves = [q.moved_to(nodes[part].copy()) for q, part in zip(self.curves, self.parts, strict=True)]
+        return curves
+
+    def uneven(self):
+        """Whether the distances of nodes on some curve differ by more than a factor of two from their mean."""
+        return any(np.ptp(np.log2(self.hp[part] / self.hp[part].mean())) > 1.0 for part in self.parts)
+
+    def system(self, k, slope, a):
+        """Newton's matrix, factorised, and the function that makes its right side from c."""
+        b, f, hm, hp = self.before, self.after, self.hm, self.hp
+        q, skew = a / k, 0.5 * slope / k
+        rows = np.arange(len(q))
+        lower, upper = hm / 6 * q[b] - 1 / hm + skew, hp / 6 * q[f] - 1 / hp - skew
+        middle = (hm + hp) / 3 * q + 1 / hm + 1 / hp
+        matrix = sparse.csc_array(
+            (np.r_[lower, middle, upper], (np.r_[rows, rows, rows], np.r_[b, rows, f])), (len(q), len(q))
+        )
+        factors = splu(matrix)
+
+        def update(c):
+            r = c / k
+            return factors.solve(hm / 6 * r[b] + (hm + hp) / 3 * r + hp / 6 * r[f])
+
+        return update
+
+    def along(self, values):
+        """Derivative along the curves, 0 at walls."""
+        return (values[self.after] - values[self.before]) / (self.hm + self.hp)
+
+    def pieces(self):
+        """The curves as `curvedistance` wants them."""
+        powers, lengths, before, after = [], [], [], []
+        total = 0
+        for q, (s, t) in zip(self.curves, self.splines, strict=True):
+            m = len(t) - 1
+            skip = np.searchsorted(s.x, t[0])
+            powers.append(np.moveaxis(s.c[::-1, skip : skip + m], 0, 1))
+            lengths.append(np.diff(t))
+            number = total + np.arange(m)
+            ends = (number[-1], number[0]) if q.walls is None else (-1, -1)
+            before.append(np.r_[ends[0], number[:-1]])
+            after.append(np.r_[number[1:], ends[1]])
+            total += m
+        return tuple(np.ascontiguousarray(np.concatenate(v)) for v in (powers, lengths, before, after))
+
+    def distance(self, shape):
+        """Signed distance at the cells, positive inside."""
+        return curvedistance.signed_distances(shape, tuple(self.h), *self.pieces())
+
+    def distances(self, points):
+        """Signed distances at index points (m, 2)."""
+        pieces = self.pieces()
+        x = points * self.h
+        _, near = cKDTree(pieces[0][:, 0]).query(x)
+        return curvedistance.distances(x, near, *pieces)
+
+
+def relax(problem, u, limit=40):
+    """Iterate from the front of `u` until it stands still to 1e-7 cells.
+
+    Returns
+    -------
+    Front or None, int
+        None where the method does not apply or fails; the number of linear systems solved.
+    """
+    curves = extract(u, problem.spacing)
+    if not curves:
+        return None, 0
+    px = problem.px
+    width = _width(problem)
+    now = Front(curves, problem.spacing)
+    for iteration in range(1, limit + 1):
+        c, k, a = problem.linearise(now.frame)
+        if not np.isfinite(c).all():
+            return None, iteration
+        update = _system(problem, now, k, a)
+        v = update(c)
+        v *= min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
+        size = np.sqrt((v * v).mean())
+        t = 1.0
+        while True:
+            curves = now.moved(t * v, width)
+            new = None if curves is None or not _inside(curves, problem) else Front(curves, problem.spacing)
+            if new is not None:
+                if np.abs(v).max() < 1e-7 * px:
+                    return new, iteration
+                rest = update(problem.drive(new.frame)[0])
+                if np.sqrt((rest * rest).mean()) <= (1.0 - 0.25 * t) * size or np.abs(v).max() < 1e-5 * px:
+                    break
+            t *= 0.5
+            if t < 0.02:
+                return None, iteration
+        now = new
+        if now.uneven():
+            curves = [q.resampled(STEP * min(problem.spacing)) for q in now.curves]
+            if any(q is None for q in curves):
+                return None, iteration
+            now = Front(curves, problem.spacing)
+    return None, limit
+
+
+def _inside(curves, problem):
+    x = np.concatenate([q.nodes for q in curves]) / problem.spacing
+    return bool(((x >= -0.5 - 1e-9) & (x <= np.array(problem.f.shape) - 0.5 + 1e-9)).all())
+
+
+@dataclass
+class Certificate:
+    """What `certify` found: the bound and whether its hypotheses hold."""
+
+    gap: float
+    holds: bool
+    simple: bool
+
+
+def certify(problem, front):
+    """Two fronts, one on either side, that are a super- and a subsolution: c < 0 on the outer, c > 0 on the inner one.
+
+    They are the front moved by plus and minus the solution of the linearised problem for 1.5 |c|, or twice, four times
+    ... that. The bound holds if a > 0 on all three, eps |curvature| < 1, and the points y ± eps n lie at distance eps
+    from the front, so that the closed form of the force is right. All at nodes a quarter of a cell apart.
+    """
+    px, eps = problem.px, problem.eps
+    front = Front([q.doubled() for q in front.curves], problem.spacing)
+    x, n = front.frame.points, front.frame.normals / problem.spacing
+    off = {}
+    for s in (0.5 * px, eps):
+        ends = [front.distances(problem.f.folded(x + sign * s * n)) * sign for sign in (1.0, -1.0)]
+        off[s] = np.abs(np.array(ends) - s).max() / px
+    c, k, a = problem.linearise(front.frame)
+    holds = a.min() > FLOOR and eps * np.abs(front.frame.bends).max() < 1.0 and off[eps] < 0.02
+    g = _system(problem, front, k, a)(1.5 * np.abs(c) + 1e-4 * px * np.maximum(a, FLOOR))
+    g = np.maximum(g, 1e-4 * px)
+    for _ in range(6):
+        signs = []
+        for sign in (1.0, -1.0):
+            curves = front.moved(sign * g, _width(problem))
+            if curves is not None:
+                c, _, a = problem.linearise(Front(curves, problem.spacing).frame)
+                signs.append((-sign * c).min() > 0.0 and a.min() > 0.0)
+        if len(signs) == 2 and all(signs):
+            return Certificate(float(g.max()), bool(holds), bool(off[0.5 * px] < 0.1))
+        g *= 2.0
+    return Certificate(float(g.max()), False, bool(off[0.5 * px] < 0.1))
+
+
+def _width(problem):
+    """Length of curve near a wall over which nodes move along the wall."""
+    return max(2.0 * np.sqrt(problem.tau), 8.0 * problem.px)
+
+
+def _system(problem, front, k, a):
+    rate = problem.rate(front.frame)
+    slope = rate * front.along(k / rate)
+    return front.system(np.maximum(k, 1e-3 * problem.tau), slope, np.maximum(a, FLOOR))
