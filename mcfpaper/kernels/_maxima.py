@@ -1,4 +1,10 @@
-"""The machine that runs a program of maxima (see `cascade`) over the plane, row by row."""
+"""The machine that runs a program of maxima (see `cascade`) over an array, as one flat vector.
+
+The rows of the array, each followed by a margin of the least value as wide as the ball, make one vector, in which every
+offset is one number: a stage is the maximum of two or four stretches of earlier ones. All stages advance together by
+a chunk of a few rows at a time, each as far behind the input as its reads ask for, and keep no more of their past
+than is read again: what is worked on stays in the cache, whatever the size of the array.
+"""
 
 from __future__ import annotations
 
@@ -7,57 +13,119 @@ from typing import NamedTuple
 import numpy as np
 
 from mcfpaper.kernels._jit import njit
-from mcfpaper.kernels.cascade import Program
+
+LINE = 64  # bytes of a cache line: stretches that are written begin on one
+CHUNK = 16384
 
 
-class Schedule(NamedTuple):
-    """A program with its stages in step: arrays for the kernel. Stage 0 is the input.
+class Plan(NamedTuple):
+    """What the kernel needs to know. Stage 0 is the input, the last one the result.
 
-    Stage i makes its row y at time ``y + lag[i]``, when the rows that it reads are there; it keeps its last
-    ``depth[i]`` rows. To make an output of ny rows and nx columns it has to cover the rows
-    [above[i], ny + below[i]) and the columns [left[i], nx + right[i]).
+    A stage makes at step t its cells ``t chunk - lag ... (t + 1) chunk - lag``. They go to one of its `slots` in turn,
+    each of one chunk, from ``home + front`` on; `front` cells before them repeat the end of the last slot, so
+    that every stretch that is read lies in one piece. A term reads `delay` cells before what its stage makes now.
     """
 
-    start: np.ndarray  # the terms of stage i are start[i] ... start[i + 1]
-    terms: np.ndarray  # (k, 3): stage, row offset, column offset
-    lag: np.ndarray
-    depth: np.ndarray
-    span: np.ndarray  # (stages, 4): above, below, left, right
+    size: int  # of the memory
+    chunk: int
+    stride: int  # cells from row to row
+    lag: int  # rows of the result behind the input
+    home: np.ndarray
+    front: np.ndarray
+    slots: np.ndarray
+    count: np.ndarray  # terms of a stage: 2 or 4
+    source: np.ndarray  # (stages, 4)
+    delay: np.ndarray  # (stages, 4)
 
 
-def schedule(program: Program) -> Schedule:
-    """Work out the order, the memory and the extent of each stage."""
-    stages = [[], *program.stages]
-    lag = [0]
-    for terms in stages[1:]:
-        lag.append(max(lag[s] + dy for s, dy, _ in terms))
-    depth = [1] * len(stages)
-    span = [[0, 0, 0, 0] for _ in stages]
-    for i in range(len(stages) - 1, 0, -1):
-        for s, dy, dx in stages[i]:
-            depth[s] = max(depth[s], lag[i] - lag[s] - dy + 1)
-            above, below, left, right = span[i]
-            a, b, c, d = span[s]
-            span[s] = [min(a, above + dy), max(b, below + dy), min(c, left + dx), max(d, right + dx)]
-    depth = [1 << (n - 1).bit_length() for n in depth]  # a power of two: rows are found by masking
-    start = np.cumsum([0] + [len(terms) for terms in stages])
-    flat = np.array([t for terms in stages for t in terms], np.int64)
-    return Schedule(start, flat, *(np.array(a, np.int64) for a in (lag, depth, span)))
+def plan(stages: list[list[tuple[int, int, int, int]]], height: int, width: int, itemsize: int) -> Plan:
+    """Lay out a program for planes of `height` rows of `width` cells, margins counted in.
+
+    A term is (stage, plane offset, row offset, column offset); stage i + 1 is the maximum over the terms in stages[i].
+    """
+    line = LINE // itemsize
+    stride = -(-width // line) * line
+    chunk = max(1, CHUNK // itemsize // stride) * stride
+    flat = _in_fours([[(s, (dz * height + dy) * stride + dx) for s, dz, dy, dx in terms] for terms in stages])
+    lag = _lags(flat, line, stride)
+    delay = [[lag[i] - lag[s] - d for s, d in terms] for i, terms in enumerate(flat)]
+    past = [0] * len(flat)
+    for terms, waits in zip(flat, delay, strict=True):
+        for (s, _), wait in zip(terms, waits, strict=True):
+            past[s] = max(past[s], wait)
+    slots = [1 if 5 * n <= 2 * chunk else -(-n // chunk) + 1 for n in past]
+    front = [min(-(-n // line) * line, chunk) for n in past]
+    home = np.cumsum([0] + [f + m * chunk for f, m in zip(front, slots, strict=True)])
+    full = [(terms * 4)[:4] for terms in [[(0, 0)], *flat[1:]]]
+    return Plan(
+        int(home[-1]) + line,
+        chunk,
+        stride,
+        lag[-1] // stride,
+        home[:-1],
+        np.array(front),
+        np.array(slots),
+        np.array([len(terms) for terms in flat]),
+        np.array([[s for s, _ in terms] for terms in full]),
+        np.array([(waits * 4 or [0] * 4)[:4] for waits in delay]),
+    )
+
+
+def _in_fours(stages):
+    """Stages of one, two or four terms (one of three again for want of a fourth), the input as stage 0."""
+    readers = [0] * (len(stages) + 1)
+    for terms in stages:
+        for s, _ in terms:
+            readers[s] += 1
+    flat, number = [[]], [0]
+    for terms in stages:
+        rest = [(number[s], d) for s, d in terms]
+        s = terms[0][0]
+        if len(terms) == readers[s] == 2 and terms[1][0] == s and number[s] == len(flat) - 1 and len(flat[-1]) == 2:
+            inner = flat.pop()
+            rest = [(k, d + e) for _, d in rest for k, e in inner]
+        while len(rest) > 4:
+            flat.append(rest[:4])
+            rest = [*rest[4:], (len(flat) - 1, 0)]
+        flat.append(rest if len(rest) != 3 else [*rest, rest[0]])
+        number.append(len(flat) - 1)
+    return flat
+
+
+def _lags(flat, line, stride):
+    """How far each stage is behind the input: the result as little as can be, the others as much as they may."""
+    lag = [0] * len(flat)
+    for i, terms in enumerate(flat[1:], 1):
+        lag[i] = -(-max(lag[s] + d for s, d in terms) // line) * line
+    lag[-1] = -(-lag[-1] // stride) * stride
+    latest = [lag[-1]] * len(flat)
+    for i in range(len(flat) - 1, 0, -1):
+        lag[i] = latest[i] // line * line
+        for s, d in flat[i]:
+            latest[s] = min(latest[s], lag[i] - d)
+    return lag
+
+
+def memory(size: int, dtype: np.dtype, low: object) -> np.ndarray:
+    """`size` cells of the least value that begin on a cache line."""
+    room = np.full(size + LINE // dtype.itemsize, low, dtype)
+    skip = -room.ctypes.data % LINE // dtype.itemsize
+    return room[skip : skip + size]
 
 
 # `a if a > b else b` becomes one vector instruction; max() does not, for the sake of NaN. Slices come first and
 # the index is the bare loop variable: with an offset in the index LLVM gives up on vector loads. Slices are made
 # here and not by the caller, where each would cost an atomic count of references.
 @njit
-def _set2(to, o, n, ring, a, b):
-    out, a, b = to[o : o + n], ring[a : a + n], ring[b : b + n]
+def _max2(ring, o, a, b, n):
+    out, a, b = ring[o : o + n], ring[a : a + n], ring[b : b + n]
     for j in range(n):
         out[j] = a[j] if a[j] > b[j] else b[j]
 
 
 @njit
-def _set4(to, o, n, ring, a, b, c, d):
-    out, a, b, c, d = to[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
+def _max4(ring, o, a, b, c, d, n):
+    out, a, b, c, d = ring[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
     for j in range(n):
         x = a[j] if a[j] > b[j] else b[j]
         y = c[j] if c[j] > d[j] else d[j]
@@ -65,114 +133,87 @@ def _set4(to, o, n, ring, a, b, c, d):
 
 
 @njit
-def _add2(to, o, n, ring, a, b):
-    out, a, b = to[o : o + n], ring[a : a + n], ring[b : b + n]
+def _copy(ring, o, a, n):
+    out, a = ring[o : o + n], ring[a : a + n]
     for j in range(n):
-        x = a[j] if a[j] > b[j] else b[j]
-        out[j] = x if x > out[j] else out[j]
+        out[j] = a[j]
 
 
 @njit
-def _add4(to, o, n, ring, a, b, c, d):
-    out, a, b, c, d = to[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
-    for j in range(n):
-        x = a[j] if a[j] > b[j] else b[j]
-        y = c[j] if c[j] > d[j] else d[j]
-        x = x if x > y else y
-        out[j] = x if x > out[j] else out[j]
-
-
-@njit
-def _enter(ring, o, n, u, y, margin, sign, base, low):
-    """Copy row y of the input between margins; adding a base of 0.0 makes 0.0 of -0.0."""
-    row, inner = ring[o : o + n], u[y]
-    row[:margin] = low
-    row[margin + inner.size :] = low
-    middle = row[margin : margin + inner.size]
-    for j in range(inner.size):
-        middle[j] = sign * inner[j] + base
-
-
-@njit
-def _fill(ring, o, n, low):
-    ring[o : o + n] = low
-
-
-@njit
-def _mirror(to, o, n, base):
-    row = to[o : o + n]
-    for j in range(n):
-        row[j] = base - row[j]
-
-
-@njit
-def _combine(to, o, n, ring, at):
-    """Max over the stretches of the ring that begin at `at`."""
-    k, last = 0, at.size - 1
-    while k <= last:
-        a, b = at[k], at[min(k + 1, last)]
-        if last - k < 2:
-            if k == 0:
-                _set2(to, o, n, ring, a, b)
-            else:
-                _add2(to, o, n, ring, a, b)
-        elif k == 0:
-            _set4(to, o, n, ring, a, b, at[k + 2], at[min(k + 3, last)])
-        else:
-            _add4(to, o, n, ring, a, b, at[k + 2], at[min(k + 3, last)])
-        k += 4
-
-
-def run(program, u, y0, y1, sign, base, low, back, out):
-    """Rows [y0, y1) of the program's result for the plane u, into the same rows of out.
-
-    Works on ``base + sign u``, with `low` outside the plane; with `back` the result x is turned into
-    ``base - x``. Both arrays are contiguous.
-    """
-    # Whole vectors only: what lies between a row's width and the next multiple of 256 bytes is never used. The gap
-    # keeps a row that is read apart from the one that is written, or LLVM's check for overlap picks the slow loop.
-    nx, block = u.shape[1], 256 // u.itemsize
-    width = nx - program.span[:, 2] + program.span[:, 3]
-    width[:-1] = -(-width[:-1] // block) * block
-    stride = width + block + 16
-    home = np.concatenate([[0], np.cumsum(program.depth[:-1] * stride[:-1])])
-    ring = np.empty(home[-1], u.dtype)
-    at = np.empty(len(program.terms), np.int64)
-    _run(u, y0, y1, sign, base, low, back, *program, width, stride, home, ring, at, out.reshape(-1))
-
-
-@njit
-def _run(u, y0, y1, sign, base, low, back, start, terms, lag, depth, span, width, stride, home, ring, at, flat):
-    stages, (ny, nx) = lag.size, u.shape
-    last = stages - 1
-    for t in range(y0 + span[0, 0], y1 + lag[last]):
-        for i in range(stages):
-            y = t - lag[i]
-            if y < y0 + span[i, 0] or y >= y1 + span[i, 1]:
-                continue
-            o, n = home[i] + (y & (depth[i] - 1)) * stride[i], width[i]
-            if i == 0:
-                if 0 <= y < ny:
-                    _enter(ring, o, n, u, y, -span[0, 2], sign, base, low)
-                else:
-                    _fill(ring, o, n, low)
-                continue
-            for k in range(start[i], start[i + 1]):
-                s = terms[k, 0]
-                at[k] = (
-                    home[s] + ((y + terms[k, 1]) & (depth[s] - 1)) * stride[s] + span[i, 2] + terms[k, 2] - span[s, 2]
-                )
-            here = at[start[i] : start[i + 1]]
-            # One call for both, since what is inlined twice is compiled twice.
-            to, o = (ring, o) if i < last else (flat, y * nx)
-            _combine(to, o, n, ring, here)
-            if i == last and back:
-                _mirror(flat, o, n, base)
-
-
-@njit
-def raise_rows(out, plane, y0, y1):
-    """Replace rows [y0, y1) of out by the larger of out and plane."""
-    to, row = out[y0:y1].reshape(-1), plane[y0:y1].reshape(-1)
+def _enter(ring, o, n, source, a, b, sign, base, low):
+    """Cells [a, b) of the source and then the least value, n in all; adding a base of 0.0 makes 0.0 of -0.0."""
+    row, rest, source = ring[o : o + b - a], ring[o + b - a : o + n], source[a:b]
     for j in range(row.size):
-        to[j] = row[j] if row[j] > to[j] else to[j]
+        row[j] = sign * source[j] + base
+    for j in range(rest.size):
+        rest[j] = low
+
+
+@njit
+def _leave(ring, o, n, target, a, base, back):
+    row, target = ring[o : o + n], target[a : a + n]
+    if back:
+        for j in range(n):
+            target[j] = base - row[j]
+    else:
+        for j in range(n):
+            target[j] = row[j]
+
+
+@njit
+def sweep(u, out, box, lead, height, sign, base, low, back, ring, plan):
+    """The program's result for u in a box (first and last row, first and last column) of each plane, into out.
+
+    Works on ``base + sign u``, with `low` outside; with `back` the result x is turned into ``base - x``. Planes follow
+    each other at `height` rows. The first lead[0] rows and lead[1] columns lie before the box. `ring` is
+    memory(plan.size), all `low`.
+    """
+    _, chunk, stride, lag, home, front, slots, count, source, delay = plan
+    nz, ny, nx = u.shape
+    y0, y1, x0, x1 = box
+    above, left = lead
+    start = max(x0 - left, 0)
+    stop, skip = min(x0 - left + stride, nx), start - x0 + left
+    u, out = u.reshape(-1), out.reshape(-1)
+    at = np.empty(4, np.int64)
+    block = chunk // stride
+    for t in range(-(-(nz * height + lag) // block)):
+        for i in range(home.size):
+            slot = t % slots[i]
+            o = home[i] + front[i] + slot * chunk
+            if slot == 0 and front[i]:
+                _copy(ring, home[i], home[i] + slots[i] * chunk, front[i])
+            if i == 0:
+                for b in range(block):
+                    z, y = divmod(t * block + b, height)
+                    y += y0 - above
+                    row = (z * ny + y) * nx
+                    inside = z < nz and 0 <= y < ny
+                    _enter(
+                        ring,
+                        o + skip,
+                        stride - skip,
+                        u,
+                        row + start if inside else 0,
+                        row + stop if inside else 0,
+                        sign,
+                        base,
+                        low,
+                    )
+                    o += stride
+                continue
+            for k in range(count[i]):
+                s = source[i, k]
+                a = front[s] + t % slots[s] * chunk - delay[i, k]
+                at[k] = home[s] + (a if a >= 0 else a + slots[s] * chunk)
+            if count[i] == 4:
+                _max4(ring, o, at[0], at[1], at[2], at[3], chunk)
+            else:
+                _max2(ring, o, at[0], at[count[i] - 1], chunk)
+        for b in range(block):
+            r = t * block + b - lag
+            if r >= 0:
+                z, y = divmod(r, height)
+                y += y0 - above
+                if z < nz and y0 <= y < y1:
+                    _leave(ring, o + b * stride + left, x1 - x0, out, (z * ny + y) * nx + x0, base, back)

@@ -10,15 +10,17 @@ as fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
+from threading import Thread
 
 import numpy as np
 
 from mcfpaper.kernels import _maxima
 from mcfpaper.kernels.balls import lattice_ball, reach
 from mcfpaper.kernels.cascade import compile_ball
+
+TILE = 2048
 
 
 def halo(eps: float, spacing: Sequence[float], norm: str = "lattice") -> tuple[int, ...]:
@@ -104,55 +106,60 @@ def _run(u, eps, spacing, norm, threads, sign, low):
     if u.size == 0:
         return u.copy()
     solid = np.ascontiguousarray(u).reshape((1,) * (3 - u.ndim) + u.shape)
-    discs = _discs(float(eps), tuple(map(float, spacing)), norm, tuple(n + 1 for n in reach(eps, spacing, u.shape)))
-    base = u.dtype.type(sign < 0 and u.dtype == np.uint8)
+    _, ny, nx = solid.shape
+    cells = reach(eps, spacing, u.shape)
+    tall, wide = cells[-2] if u.ndim > 1 else 0, cells[-1]
+    threads = max(1, min(threads, ny - tall))
+    # Slabs but the first read rows before their own: they get fewer.
+    edges = [0] + [tall + (ny - tall) * k // threads for k in range(1, threads)] + [ny]
     out = np.empty_like(solid)
-    work = _in_plane if len(solid) == 1 else _in_space
-    rows = solid.shape[1]
-    threads = max(1, min(threads, rows))
-    edges = [rows * k // threads for k in range(threads + 1)]
-    jobs = [(solid, y0, y1, sign, base, u.dtype.type(low), discs, out) for y0, y1 in pairwise(edges)]
-    if threads == 1:
-        work(*jobs[0])
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda job: work(*job), jobs))
+    base, low = u.dtype.type(sign < 0 and u.dtype == np.uint8), u.dtype.type(low)
+    factor = u.dtype.type(sign % 256 if u.dtype == np.uint8 else sign)
+    tiles = max(1, nx * u.itemsize // max(TILE, 8 * wide * u.itemsize))
+    columns = [nx * k // tiles for k in range(tiles + 1)]
+    left = wide if tiles > 1 else 0
+    width = max(b - a for a, b in pairwise(columns)) + wide + left
+
+    def work(y0, y1):
+        above = tall if threads > 1 and (y0 or u.ndim == 3) else 0
+        height = above + y1 - y0 + tall
+        plan = _plan(float(eps), tuple(map(float, spacing)), norm, cells, height, width, u.itemsize)
+        for x0, x1 in pairwise(columns):
+            ring = _maxima.memory(plan.size, u.dtype, low)
+            _maxima.sweep(solid, out, (y0, y1, x0, x1), (above, left), height, factor, base, low, sign < 0, ring, plan)
+
+    others = [Thread(target=work, args=slab) for slab in pairwise(edges[1:])]
+    for thread in others:
+        thread.start()
+    work(*edges[:2])
+    for thread in others:
+        thread.join()
     return out.reshape(u.shape)
 
 
-def _in_plane(u, y0, y1, sign, base, low, discs, out):
-    factor = u.dtype.type(sign % 256 if u.dtype == np.uint8 else sign)
-    _maxima.run(discs[0][1], u[0], y0, y1, factor, base, low, sign < 0, out[0])
-
-
-def _in_space(u, y0, y1, sign, base, low, discs, out):
-    """Dilate each plane by each disc of the ball, and spread the result over the planes that the disc reaches."""
-    out[:, y0:y1] = low
-    plane = np.empty_like(u[0])
-    factor = u.dtype.type(sign % 256 if u.dtype == np.uint8 else sign)
-    for z in range(len(u)):
-        for offsets, program in discs:
-            targets = [z + dz for dz in offsets if 0 <= z + dz < len(u)]
-            if targets:
-                _maxima.run(program, u[z], y0, y1, factor, base, low, False, plane)
-            for target in targets:
-                _maxima.raise_rows(out[target], plane, y0, y1)
-    if sign < 0:
-        np.subtract(base, out[:, y0:y1], out=out[:, y0:y1])
+@lru_cache(maxsize=64)
+def _plan(eps, spacing, norm, cells, height, width, itemsize):
+    return _maxima.plan(_stages(eps, spacing, norm, cells), height, width, itemsize)
 
 
 @lru_cache(maxsize=64)
-def _discs(eps, spacing, norm, shape):
-    """Distinct plane discs of a ball: the offsets of the planes in which each lies, and its program."""
-    rows, half = lattice_ball(eps, spacing, norm, shape)
+def _stages(eps, spacing, norm, cells):
+    """Stages for a ball: those of each distinct plane disc in it, and the maximum over the planes of the ball."""
+    rows, half = lattice_ball(eps, spacing, norm, tuple(n + 1 for n in cells))
     rows = np.pad(rows, ((0, 0), (2 - rows.shape[1], 0)))
     discs = {}
     for dz in np.unique(rows[:, 0]):
         lines = rows[:, 0] == dz
         discs.setdefault((tuple(rows[lines, 1].tolist()), tuple(half[lines].tolist())), []).append(int(dz))
-    return [(offsets, _program(*disc)) for disc, offsets in discs.items()]
+    stages, top = [], []
+    for disc, planes in discs.items():
+        first = len(stages)
+        for terms in _program(*disc):
+            stages.append([(s and first + s, 0, dy, dx) for s, dy, dx in terms])
+        top += [(len(stages), dz, 0, 0) for dz in planes]
+    return [*stages, top] if len(top) > 1 else stages
 
 
 @lru_cache(maxsize=256)
 def _program(rows, half):
-    return _maxima.schedule(compile_ball(np.array(rows), np.array(half)))
+    return compile_ball(np.array(rows), np.array(half)).stages
