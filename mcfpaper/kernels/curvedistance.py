@@ -1,7 +1,7 @@
 """Signed distance to curves in the plane, given as piecewise cubics.
 
-Every cell gets a sample of the curves near to it: within REACH cells of the curves the nearest one, beyond it the best of
-those that the corners of a coarser lattice got by sweeping. From there Newton's method finds the closest point along
+Every cell gets a sample of the curves near to it: within REACH cells of the curves the nearest one, beyond it the best
+of those that the corners of a coarser lattice got by sweeping. From there Newton's method finds the closest point along
 the curve. Near the medial axis and more than REACH cells from the curves a sample on the wrong side may win: the
 distance is then that to a farther piece of curve.
 """

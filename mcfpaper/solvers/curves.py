@@ -8,6 +8,7 @@ natural boundary condition of the sup over ball ∩ box.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -132,7 +133,7 @@ class Front:
         self.curves, self.h = curves, np.asarray(spacing, float)
         self.splines = [q.spline() for q in curves]
         offsets = np.cumsum([0, *(len(q.nodes) for q in curves)])
-        self.parts = [slice(a, b) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        self.parts = [slice(a, b) for a, b in pairwise(offsets)]
         self.before, self.after = (np.arange(offsets[-1]) + k for k in (-1, 1))
         self.hm, self.hp = np.empty(offsets[-1]), np.empty(offsets[-1])
         for q, (_, t), part in zip(curves, self.splines, self.parts, strict=True):
@@ -171,8 +172,7 @@ class Front:
         if across.min() < 0.3:
             return None
         nodes = self.frame.points * self.h + (v / across)[:, None] * way
-        curves = [q.moved_to(nodes[part].copy()) for q, part in zip(self.curves, self.parts, strict=True)]
-        return curves
+        return [q.moved_to(nodes[part].copy()) for q, part in zip(self.curves, self.parts, strict=True)]
 
     def uneven(self):
         """Whether the distances of nodes on some curve differ by more than a factor of two from their mean."""
@@ -237,16 +237,22 @@ def relax(problem, u, limit=40):
         None where the method does not apply or fails; the number of linear systems solved.
     """
     curves = extract(u, problem.spacing)
-    if not curves:
-        return None, 0
-    px = problem.px
-    width = _width(problem)
-    now = Front(curves, problem.spacing)
+    return newton(problem, Front(curves, problem.spacing), limit) if curves else (None, 0)
+
+
+def refined(problem, front):
+    """The solution with twice as many nodes, from that on the nodes of `front`: as `relax`."""
+    return newton(problem, Front([q.doubled() for q in front.curves], problem.spacing))
+
+
+def newton(problem, now, limit=40):
+    """Iterate from the Front `now`: as `relax`."""
+    px, width = problem.px, _width(problem)
     for iteration in range(1, limit + 1):
         c, k, a = problem.linearise(now.frame)
         if not np.isfinite(c).all():
             return None, iteration
-        update = _system(problem, now, k, a)
+        update, _ = _system(problem, now, k, a)
         v = update(c)
         v *= min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
         size = np.sqrt((v * v).mean())
@@ -265,7 +271,7 @@ def relax(problem, u, limit=40):
                 return None, iteration
         now = new
         if now.uneven():
-            curves = [q.resampled(STEP * min(problem.spacing)) for q in now.curves]
+            curves = [q.resampled(now.hp[part].mean()) for q, part in zip(now.curves, now.parts, strict=True)]
             if any(q is None for q in curves):
                 return None, iteration
             now = Front(curves, problem.spacing)
@@ -289,9 +295,10 @@ class Certificate:
 def certify(problem, front):
     """Two fronts, one on either side, that are a super- and a subsolution: c < 0 on the outer, c > 0 on the inner one.
 
-    They are the front moved by plus and minus the solution of the linearised problem for 1.5 |c|, or twice, four times
-    ... that. The bound holds if a > 0 on all three, eps |curvature| < 1, and the points y ± eps n lie at distance eps
-    from the front, so that the closed form of the force is right. All at nodes a quarter of a cell apart.
+    They are the front moved by plus and minus the solution of the linearised problem for 1.5 |c| and a little more, or
+    twice, four times ... that. The bound holds if the linearised problem obeys a maximum principle, if
+    eps |curvature| < 1 and if the points y ± eps n lie at distance eps from the front, so that the closed form of the
+    force is right. All at twice the nodes.
     """
     px, eps = problem.px, problem.eps
     front = Front([q.doubled() for q in front.curves], problem.spacing)
@@ -300,21 +307,26 @@ def certify(problem, front):
     for s in (0.5 * px, eps):
         ends = [front.distances(problem.f.folded(x + sign * s * n)) * sign for sign in (1.0, -1.0)]
         off[s] = np.abs(np.array(ends) - s).max() / px
+    simple = bool(off[0.5 * px] < 0.1)
     c, k, a = problem.linearise(front.frame)
-    holds = a.min() > FLOOR and eps * np.abs(front.frame.bends).max() < 1.0 and off[eps] < 0.02
-    g = _system(problem, front, k, a)(1.5 * np.abs(c) + 1e-4 * px * np.maximum(a, FLOOR))
-    g = np.maximum(g, 1e-4 * px)
+    update, stable = _system(problem, front, k, a)
+    holds = bool(stable and eps * np.abs(front.frame.bends).max() < 1.0 and off[eps] < 0.02)
+    g = update(1.5 * np.abs(c) + 0.05 * np.abs(c).max() + 1e-4 * px)
+    g = np.maximum(g, 1e-5 * px)
     for _ in range(6):
-        signs = []
-        for sign in (1.0, -1.0):
-            curves = front.moved(sign * g, _width(problem))
-            if curves is not None:
-                c, _, a = problem.linearise(Front(curves, problem.spacing).frame)
-                signs.append((-sign * c).min() > 0.0 and a.min() > 0.0)
-        if len(signs) == 2 and all(signs):
-            return Certificate(float(g.max()), bool(holds), bool(off[0.5 * px] < 0.1))
+        if all(_barrier(problem, front, sign * g) for sign in (1.0, -1.0)):
+            return Certificate(float(g.max()), holds, simple)
         g *= 2.0
-    return Certificate(float(g.max()), False, bool(off[0.5 * px] < 0.1))
+    return Certificate(float(g.max()), False, simple)
+
+
+def _barrier(problem, front, g):
+    """Whether the front moved outward by g (all of one sign) wants to go back everywhere."""
+    curves = front.moved(g, _width(problem))
+    if curves is None:
+        return False
+    c, _ = problem.drive(Front(curves, problem.spacing).frame)
+    return bool((-np.sign(g) * c).min() > 0.0)
 
 
 def _width(problem):
@@ -323,6 +335,16 @@ def _width(problem):
 
 
 def _system(problem, front, k, a):
+    """Newton's update as a function of c, and whether the linearised problem obeys a maximum principle.
+
+    It does if the solution for c = 1 is positive (a > 0 suffices, a < 0 here and there does no harm); otherwise
+    a is raised to FLOOR.
+    """
     rate = problem.rate(front.frame)
     slope = rate * front.along(k / rate)
-    return front.system(np.maximum(k, 1e-3 * problem.tau), slope, np.maximum(a, FLOOR))
+    k = np.maximum(k, 1e-3 * problem.tau)
+    update = front.system(k, slope, a)
+    answer = update(np.ones(len(a)))
+    if answer.min() > 0.0 and answer.max() < 1.0 / FLOOR:
+        return update, True
+    return front.system(k, slope, np.maximum(a, FLOOR)), False

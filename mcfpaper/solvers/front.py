@@ -123,7 +123,7 @@ def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason="")
     edges = [near.take(i, axis).any() for axis in range(w.ndim) for i in (0, -1)]
     pad = min(int(eps / min(spacing)) + 16, min(w.shape)) if any(edges) else 0
     problem = Problem(f, rho0, rho1, eps, tau, spacing, pad) if pad else plain
-    state, more, converged = relax(problem, w, tol if f.ndim != 2 else max(tol, ROUGH * max(spacing)), fresh)
+    state, more, _ = relax(problem, w, tol if f.ndim != 2 else max(tol, ROUGH * max(spacing)), fresh)
     iterations += more
     if state is None:
         return Result(np.full(w.shape, -np.inf), 0.0, False, iterations, False, "empty")
@@ -139,6 +139,13 @@ def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason="")
 def _on_curves(problem, front, iterations, tol, reason):
     """Result of a front of curves; None if they cross."""
     proof = curves.certify(problem, front)
+    for _ in range(2):
+        if proof.gap <= tol or not proof.holds:
+            break
+        finer, more = curves.refined(problem, front)
+        if finer is None:
+            break
+        front, iterations, proof = finer, iterations + more, curves.certify(problem, finer)
     if not proof.simple:
         return None
     return Result(front.distance(problem.shape), proof.gap, proof.holds, iterations, bool(proof.gap <= tol), reason)
