@@ -8,11 +8,10 @@ those of the map of theorems in notebook 00.
 import importlib
 from importlib.metadata import version
 
-from mcfpaper import densities, ledger, oracles
+from mcfpaper import densities, ledger
 from mcfpaper.densities import bayes
 from mcfpaper.geometry import contours, hausdorff, perimeter, signed_distance, volume
 from mcfpaper.grids import grid
-from mcfpaper.limit import limit_flow
 from mcfpaper.operators import (
     adversarial_risk,
     dilate,
@@ -56,7 +55,13 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Load the figures on first use: HoloViews alone takes a second."""
-    if name == "plots":
-        return importlib.import_module("mcfpaper.plots")
+    """Load on first use what takes long to import: HoloViews takes a second, parts of scipy a few tenths."""
+    if name in ("oracles", "plots"):
+        return importlib.import_module(f"mcfpaper.{name}")
+    if name == "limit_flow":
+        return importlib.import_module("mcfpaper.limit").limit_flow
     raise AttributeError(f"module 'mcfpaper' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

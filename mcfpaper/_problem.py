@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from mcfpaper import _checks, geometry, operators
-from mcfpaper.kernels import quadrature
 from mcfpaper.solvers import front, mincut
 
 SIDES = ("minimal", "maximal")
@@ -33,10 +32,10 @@ class Problem:
 
     def __init__(self, u, densities, eps, tau=None, method="smooth", ball=None, side="minimal", tol=None):
         u = _checks.field(u)
+        if taken := {"time", "u", *SIDES, *LONG_NAMES} & set(u.dims):
+            raise ValueError(f"u must not have a dimension named like a result, got {sorted(taken)}")
         self.h = _checks.spacing(u)
-        self.rho = _checks.densities(densities, like=u).compute()
-        self.u = u.compute()
-        _checks.finite_or_constant_infinity(self.u.values, "u")  # not looked at before if it was lazy
+        rho = _checks.densities(densities, like=u)
         self.eps = _checks.budget(eps, self.h)
         self.tau = self.eps if tau is None else _checks.number(tau, "tau", above=0.0)
         self.method = _checks.option(method, "method", ("smooth", "exact"))
@@ -44,6 +43,10 @@ class Problem:
         allowed = LATTICE_BALLS if method == "exact" else ("isotropic",)
         self.ball = _checks.option(allowed[0] if ball is None else ball, "ball", allowed)
         self.tol = DEFAULT_TOL * float(min(self.h)) if tol is None else _checks.number(tol, "tol", above=0.0)
+        # Other coordinates (a time, say) and the encoding of a file that `u` came from are no part of the problem.
+        self.u = u.reset_coords(drop=True).drop_encoding().compute()
+        _checks.finite_or_constant_infinity(self.u.values, "u")  # not looked at before if it was lazy
+        self.rho = rho.compute()
         self.rho0, self.rho1 = (np.ascontiguousarray(self.rho[v].values, float) for v in ("rho0", "rho1"))
         if (self.rho0 + self.rho1).max() <= 0:
             raise ValueError("densities must not vanish everywhere: rho0 + rho1 is 0")
@@ -56,15 +59,26 @@ class Problem:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields that determine the result."""
-        coords = {f"coordinate {d}": self.u[d].values for d in self.u.dims}
+        coords = {f"coordinate {axis} {d}": self.u[d].values for axis, d in enumerate(self.u.dims)}
         return {"u": self.u.values, "rho0": self.rho0, "rho1": self.rho1} | coords
 
     def start(self) -> xr.DataArray:
-        """Signed distance to the boundary of the initial set."""
-        return self._field(geometry.signed_distance(self.u).values)
+        """Signed distance to the boundary of the initial set, a set of whole cells for the exact method."""
+        return self._field(geometry.signed_distance(self.u > 0 if self.method == "exact" else self.u).values)
 
     def step(self, f: xr.DataArray) -> xr.Dataset:
-        """One step with data `f`; an empty or full set stays."""
+        """One step with data `f`; an empty or full set stays. A value that is not finite is an error."""
+        result = self._step(f)
+        u, gap = result["u"].values, float(result["gap"])
+        bad = np.isnan(u) | (np.isinf(u) & (u != u.flat[0]))
+        if bad.any():
+            place = {d: float(result[d][i]) for d, i in zip(result["u"].dims, np.argwhere(bad)[0], strict=True)}
+            raise FloatingPointError(f"the signed distance is not finite at {place}")
+        if not np.isfinite(gap):
+            raise FloatingPointError(f"the bound on the front's error is not finite: gap = {gap}")
+        return result
+
+    def _step(self, f: xr.DataArray) -> xr.Dataset:
         if np.isinf(f.values).all():
             result = {"u": f.values, "gap": 0.0, "certified": True, "converged": True, "iterations": 0}
             sides = dict.fromkeys(SIDES, f.values > 0) if self.method == "exact" else {}
@@ -110,16 +124,19 @@ class Problem:
         if not first:
             outcome = {k: result[k].values for k in outcome}
         measure = self._measure_cells if self.method == "exact" else self._measure_subcell
-        return self._dataset({"u": u.values} | measure(u, before) | outcome)
+        figures = measure(u, before)
+        if bad := {name: value for name, value in figures.items() if not np.isfinite(value)}:
+            raise FloatingPointError(f"figures of the set are not finite: {bad}")
+        return self._dataset({"u": u.values} | figures | outcome)
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         d, e = u.values, self.eps
-        volume, hit0 = self._integrals(d, [None, self.rho0])
-        missed1 = self._integrals(-d, [self.rho1])[0]
+        volume, hit0 = geometry.integrals(d, self.h, [None, self.rho0])
+        missed1 = geometry.integrals(-d, self.h, [self.rho1])[0]
         risk = hit0 + missed1
-        adversarial = self._integrals(d + e, [self.rho0])[0] + self._integrals(e - d, [self.rho1])[0]
+        adversarial = sum(geometry.integrals(v, self.h, [r])[0] for v, r in ((d + e, self.rho0), (e - d, self.rho1)))
         out = {
-            "perimeter": float(geometry.perimeter(u)),
+            "perimeter": float(geometry.perimeter(u, self.rho)),
             "nonlocal_perimeter": (adversarial - risk) / self.eps,
             "volume": volume,
             "risk": risk,
@@ -128,22 +145,14 @@ class Problem:
         }
         if before is not None and np.isfinite(before.values).all():
             weight = before.values * (self.rho0 + self.rho1)
-            moved = [self._integrals(v.values, [weight])[0] for v in (before, u)]
+            moved = [geometry.integrals(v.values, self.h, [weight])[0] for v in (before, u)]
             out["dissipation"] = (moved[0] - moved[1]) / self.tau
         return out
-
-    def _integrals(self, u: np.ndarray, weights: list) -> list[float]:
-        """Sub-cell integrals of the weights (None: 1) over {u > 0}."""
-        if np.isneginf(u).all():
-            return [0.0] * len(weights)
-        if np.isposinf(u).all():
-            return quadrature.box_integrals(u.shape, self.h, weights)
-        return quadrature.volume_integrals(u, self.h, weights)
 
     def _measure_cells(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         a, cell = u > 0, float(np.prod(self.h))
         out = {
-            "perimeter": float(geometry.perimeter(u)),
+            "perimeter": float(geometry.perimeter(u, self.rho)),
             "nonlocal_perimeter": float(operators.nonlocal_perimeter(a, self.rho, self.eps, self.ball)),
             "volume": float(a.sum()) * cell,
             "risk": float(operators.risk(a, self.rho)),
@@ -167,15 +176,20 @@ class Problem:
     def proximal_smooth(self, levels: np.ndarray) -> xr.DataArray:
         """T5 from the fronts of the given levels: linear in the distances to the two fronts about each cell."""
         f = self.u.values.astype(float)
-        fronts = [self._smooth(f - t)["u"].values for t in levels]
-        fronts = np.clip(fronts, -1e300, 1e300)
+        steps = [self.step(self._field(f - t)) for t in levels]
+        fronts = np.clip([s["u"].values for s in steps], -1e300, 1e300)
         u = np.full(f.shape, levels[0])
         for low, high, t, s in zip(fronts[:-1], fronts[1:], levels[:-1], levels[1:], strict=True):
             share = np.clip(low / np.where(low > high, low - high, 1.0), 0.0, 1.0)
             u = np.where(low > 0, t + (s - t) * np.where(high > 0, 1.0, share), u)
         out = self._field(u)
-        step = float(np.diff(levels).max()) if len(levels) > 1 else 0.0
-        out.attrs |= self.parameters | {"long_name": "proximal solution", "resolution": step}
+        gaps = [float(s["gap"]) for s in steps]
+        out.attrs |= self.parameters | {
+            "long_name": "proximal solution",
+            "resolution": float(np.diff(levels).max(initial=0.0)),
+            "gap": max(gaps),
+            "unconverged": sum(not bool(s["converged"]) for s in steps),
+        }
         return out
 
     def _field(self, values: np.ndarray) -> xr.DataArray:

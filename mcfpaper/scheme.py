@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -49,7 +50,7 @@ def robust_classifier(densities: xr.Dataset, eps: float, side: str = "minimal", 
     _checks.option(ball, "ball", LATTICE_BALLS)
     rho0, rho1 = (rho[v].values.astype(float) for v in ("rho0", "rho1"))
     cut = mincut.solve(rho0, rho1, (rho1 - rho0) / eps, eps, h, norm=ball, side=side)
-    attrs = {"long_name": f"{side} robust classifier", "eps": eps, "ball": ball}
+    attrs = {"long_name": f"{side} robust classifier", "eps": eps, "ball": ball, "side": side}
     return xr.DataArray(
         getattr(cut, side), coords=rho["rho0"].coords, dims=rho["rho0"].dims, name="robust_classifier", attrs=attrs
     )
@@ -72,7 +73,8 @@ def step(
     Parameters
     ----------
     u : xarray.DataArray
-        A level-set function, positive inside, or a boolean set. The empty set and the whole box stay as they are.
+        A level-set function, positive inside (the exact method sees the cells where u > 0), or a boolean set. The
+        empty set and the whole box stay as they are.
     densities : xarray.Dataset
         Variables `rho0`, `rho1` on the grid of `u`, in mass per unit volume.
     eps : float
@@ -102,6 +104,8 @@ def step(
     ------
     TypeError, ValueError
         For a bad argument, before any work starts.
+    FloatingPointError
+        If a value that is not finite arises: the message names the place.
 
     Warns
     -----
@@ -168,46 +172,43 @@ def evolve(
     t_end = _checks.number(t_end, "t_end")
     if t_end < 0:
         raise ValueError(f"t_end must be >= 0, got {t_end:g}")
+    if not isinstance(store, str | os.PathLike | None):
+        raise TypeError(f"store must be a path, got {type(store).__name__}")
     steps = math.floor(t_end / problem.tau * (1 + 1e-12) + 1e-9)
     times = np.arange(steps + 1) * problem.tau
     initial = problem.state(problem.start())
     if store is None:
-        states = [initial, *_states(problem, initial, 0, steps, progress)]
+        states = [initial, *_states(problem, initial["u"], 0, steps, progress)]
         return _stack(states, times)
     digest = problem_digest(problem.arrays(), problem.parameters)
     with Writer(store, initial, times, digest) as writer:
         latest = writer.latest() if writer.done else initial
-        for k, state in enumerate(_states(problem, latest, writer.done, steps, progress), start=writer.done + 1):
+        for k, state in enumerate(_states(problem, latest["u"], writer.done, steps, progress), start=writer.done + 1):
             writer.commit(k, {name: state[name].values for name in state.data_vars})
     return open_trajectory(store).isel(time=slice(0, steps + 1))
 
 
-def _states(problem: Problem, state: xr.Dataset, done: int, steps: int, progress: bool | None):
-    """Yield the states after steps done + 1, ..., steps."""
+def _states(problem: Problem, u: xr.DataArray, done: int, steps: int, progress: bool | None) -> Iterator[xr.Dataset]:
+    """Yield the states after steps done + 1, ..., steps, from the set at step `done`."""
     show = sys.stderr.isatty() if progress is None else progress
-    slow = 0
-    bar = tqdm(range(done + 1, steps + 1), initial=done, total=steps, disable=not show, unit="step", desc="evolve")
-    with bar:
+    slow, todo = 0, range(done + 1, steps + 1)
+    with tqdm(todo, initial=min(done, steps), total=steps, disable=not show, unit="step", desc="evolve") as bar:
         for k in bar:
-            result = problem.step(state["u"])
-            _finite(result["u"], k)
-            if k == 1 and (said := problem.vanished(state["u"], result["u"])):
-                warnings.warn(said, stacklevel=4)
-            slow += not bool(result["converged"])
-            state = problem.state(result, before=state["u"])
+            try:
+                result = problem.step(u)
+                state = problem.state(result, before=u)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"step {k} of {steps}: {error}") from error
             bar.set_postfix(t=f"{k * problem.tau:.4g}", gap=f"{float(result['gap']):.1e}")
             yield state
+            if k == 1 and (said := problem.vanished(u, result["u"])):
+                warnings.warn(said, stacklevel=3)
+            slow += not bool(result["converged"])
+            u = state["u"]
     if slow:
         warnings.warn(
-            f"{slow} of {steps - done} steps did not reach tol = {problem.tol:.3g}: see gap and converged", stacklevel=4
+            f"{slow} of {len(todo)} steps did not reach tol = {problem.tol:.3g}: see gap and converged", stacklevel=3
         )
-
-
-def _finite(u: xr.DataArray, k: int) -> None:
-    bad = np.isnan(u.values) | (np.isinf(u.values) & ~np.isinf(u.values).all())
-    if bad.any():
-        place = {d: float(u[d][i]) for d, i in zip(u.dims, np.argwhere(bad)[0], strict=True)}
-        raise FloatingPointError(f"step {k} gave a value that is not finite at {place}")
 
 
 def _stack(states: Sequence[xr.Dataset], times: np.ndarray) -> xr.Dataset:
@@ -245,26 +246,35 @@ def proximal(
     -------
     xarray.DataArray
         u; attribute `resolution`: the distance of neighbouring levels (exact method: |u - exact| is at most half
-        of it).
+        of it). Smooth method: `gap`, the largest of the levels' bounds, and `unconverged`, how many levels exceed
+        the tolerance (with a warning).
     """
     problem = Problem(u, densities, eps, tau, method, ball, "minimal", tol)
     if np.isinf(problem.u.values).any() or problem.u.dtype == bool:
         raise ValueError("u must be a finite field for proximal, got a boolean or infinite one")
     if method == "exact":
         depth = 8 if levels is None else levels
-        if not isinstance(depth, int) or not 1 <= depth <= 40:
+        if not _whole(depth) or not 1 <= depth <= 40:
             raise ValueError(f"levels must be a number of halvings from 1 to 40 for the exact method, got {levels!r}")
-        return problem.proximal_exact(depth)
-    return problem.proximal_smooth(_levels(problem.u, levels))
+        return problem.proximal_exact(int(depth))
+    out = problem.proximal_smooth(_levels(problem.u, levels))
+    if out.attrs["unconverged"]:
+        missed = f"gap {out.attrs['gap']:.3g}, tol = {problem.tol:.3g}"
+        warnings.warn(f"{out.attrs['unconverged']} levels did not reach the tolerance: {missed}", stacklevel=2)
+    return out
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _levels(f: xr.DataArray, levels: int | Sequence[float] | None) -> np.ndarray:
-    if levels is None or isinstance(levels, int):
+    if levels is None or _whole(levels):
         count = 33 if levels is None else levels
         if count < 2:
             raise ValueError(f"levels must be at least 2 in number, got {count}")
         return np.linspace(float(f.min()), float(f.max()), count + 2)[1:-1]
-    levels = np.asarray(levels, float)
-    if levels.ndim != 1 or levels.size < 1 or not np.isfinite(levels).all() or (np.diff(levels) <= 0).any():
-        raise ValueError(f"levels must be finite and strictly increasing, got {levels}")
+    levels = _checks.numbers(levels, "levels")
+    if levels.ndim != 1 or levels.size < 1 or (np.diff(levels) <= 0).any():
+        raise ValueError(f"levels must be strictly increasing, got {levels}")
     return levels

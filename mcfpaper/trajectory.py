@@ -3,10 +3,11 @@
 Store format 1. A Zarr 3 group, readable by ``xarray.open_zarr``, with the dimension `time` preallocated at full
 length and one time step per chunk. A step is written chunk by chunk and committed by raising the group attribute
 `steps_done`, last and atomically: what lies beyond it is unwritten or unfinished, and `open_trajectory` leaves it
-out. `steps` is the number of steps of the whole run (`steps_done` < `steps`: a partial run), `problem` a
-digest of the input that a resuming run must share. A store is made in a folder beside its place and moved there whole.
-One process writes at a time, guarded by a lock file beside the store that the operating system releases when its
-process ends, however it ends; reading needs no lock.
+out. The metadata of all arrays are consolidated in the file that holds this attribute, so that readers see one state
+of the store, also while a longer run makes room for its steps. `steps` is the number of steps of the whole run
+(`steps_done` < `steps`: a partial run), `problem` a digest of the input that a resuming run must share. A store is
+made in a folder beside its place and moved there whole. One process writes at a time, guarded by a lock file beside
+the store that the operating system releases when its process ends, however it ends; reading needs no lock.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,9 +49,9 @@ def open_trajectory(store: str | os.PathLike) -> xr.Dataset:
         If it is not a trajectory, or of a newer format.
     """
     path = Path(store)
-    attrs = _attributes(path)
-    data = xr.open_zarr(path, consolidated=False, chunks={})
-    return data.isel(time=slice(0, attrs["steps_done"] + 1))
+    _attributes(path)
+    data = xr.open_zarr(path, consolidated=True, chunks={})
+    return data.isel(time=slice(0, data.attrs["steps_done"] + 1))
 
 
 def problem_digest(arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> str:
@@ -87,24 +89,29 @@ class Writer:
     ValueError
         If the store was written by another problem or in a newer format; it is left untouched.
     RuntimeError
-        If another process is writing it.
+        If another run is writing it.
+    OSError
+        If it cannot be written.
     """
 
     def __init__(self, store: str | os.PathLike, initial: xr.Dataset, times: np.ndarray, problem: str):
         from filelock import FileLock, Timeout
 
-        self.path, self.times = Path(store), np.asarray(times, float)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.times = Path(store).resolve(), np.asarray(times, float)  # one lock whatever the way to it
         self._lock = FileLock(f"{self.path}.lock")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
-        except Timeout:
-            raise RuntimeError(f"store {self.path} is being written by another process") from None
-        try:
             self._open(initial, problem)
-        except BaseException:
+        except Timeout:
+            raise RuntimeError(f"store {self.path} is being written by another run") from None
+        except BaseException as error:
             self._lock.release()
-            raise
+            if not isinstance(error, OSError):
+                raise
+            why = error.strerror or error
+            message = f"store {self.path} could not be written ({why}); steps that it holds are intact"
+            raise type(error)(error.errno, message) from error
 
     def _open(self, initial: xr.Dataset, problem: str) -> None:
         import zarr
@@ -112,24 +119,29 @@ class Writer:
         if self.path.exists():
             if _attributes(self.path)["problem"] != problem:
                 raise ValueError(
-                    f"store {self.path} was written by another problem (other fields, parameters or method): "
+                    f"store {self.path} was written by another problem (other fields, parameters, method or version): "
                     "give another path, or delete it first"
                 )
         else:
             _create(self.path, initial, self.times, problem)
-        self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-        self.done = int(self._group.attrs["steps_done"])
+        self._group = zarr.open_group(self.path, mode="r+", use_consolidated=True)
         if self._group.attrs["steps"] < len(self.times) - 1:
             self._lengthen()
+            self._group = zarr.open_group(self.path, mode="r+", use_consolidated=True)
+            self._group.attrs["steps"] = len(self.times) - 1
+        self.done = int(self._group.attrs["steps_done"])
 
     def _lengthen(self) -> None:
         """Make room for more steps: a longer run of the same problem takes up where the shorter one ended."""
-        for name in self._group.array_keys():
-            array = self._group[name]
+        import zarr
+
+        arrays = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        for name in arrays.array_keys():
+            array = arrays[name]
             if array.metadata.dimension_names[:1] == ("time",):
                 array.resize((len(self.times), *array.shape[1:]))
-        self._group["time"][:] = self.times
-        self._group.attrs["steps"] = len(self.times) - 1
+        arrays["time"][:] = self.times
+        _consolidate(self.path)  # readers see the old lengths until this moment
 
     def latest(self) -> xr.Dataset:
         """The state of the last committed step, in memory."""
@@ -186,9 +198,18 @@ def _create(path: Path, initial: xr.Dataset, times: np.ndarray, problem: str) ->
         group = zarr.open_group(temporary, mode="r+", use_consolidated=False)
         for name in initial.data_vars:
             group[name][0] = initial[name].values
+        _consolidate(temporary)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _consolidate(path: Path) -> None:
+    import zarr
+
+    with warnings.catch_warnings():  # zarr warns that other implementations may not know of it: they need not
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        zarr.consolidate_metadata(path)
 
 
 def _attributes(path: Path) -> dict[str, Any]:

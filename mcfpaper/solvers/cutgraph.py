@@ -178,6 +178,7 @@ class CutProblem:
         cost = inf_paid - sup_paid - weight.ravel()
         out, into = np.flatnonzero(cost > 0).astype(np.int32), np.flatnonzero(cost < 0).astype(np.int32)
         ends = [(s[0], sink, s[1]), (source, i[0], i[1]), (out, sink, cost[out]), (source, into, -cost[into])]
+        ends.append((source, sink, np.zeros(1, np.int64)))  # the library leaves a graph without source or sink unsolved
         flow = max_flow.SimpleMaxFlow()
         for tail, head, cap in sup_arcs + inf_arcs + ends:
             flow.add_arcs_with_capacity(*(np.ascontiguousarray(v) for v in np.broadcast_arrays(tail, head, cap)))
