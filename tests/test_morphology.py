@@ -71,6 +71,16 @@ def test_wide_discs(R, dtype):
     np.testing.assert_array_equal(erode(u, R, (1.0, 0.7)), by_offsets(u, R, (1.0, 0.7), "lattice", np.minimum, np.inf))
 
 
+@pytest.mark.parametrize("shape", [(9000,), (3, 9001), (2, 5, 8500)])
+def test_long_rows(shape):
+    """Rows are worked on in panels; those of float64 are 2048 columns or eight times the ball."""
+    u = np.random.default_rng(8).standard_normal(shape)
+    for R in (3.0, 400.0) if len(shape) == 1 else (3.0, 12.0):
+        got = [dilate(u, R, (1.0,) * u.ndim, threads=threads) for threads in (1, 2)]
+        np.testing.assert_array_equal(got[0], by_offsets(u, R, (1.0,) * u.ndim, "lattice"))
+        np.testing.assert_array_equal(*got)
+
+
 def test_strides_and_other_types():
     u = np.random.default_rng(1).integers(-50, 50, (20, 30, 2))
     for view in (u[..., 0], u[::-2, ::3, 1], u[..., 0].T, np.asfortranarray(u[..., 1])):

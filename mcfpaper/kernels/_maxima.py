@@ -8,6 +8,7 @@ than is read again: what is worked on stays in the cache, whatever the size of t
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from mcfpaper.kernels._jit import njit
 
 LINE = 64  # bytes of a cache line: stretches that are written begin on one
-CHUNK = 16384
+CHUNK = 1 << 16  # bytes, at most, that a stage makes at a time (one row if that is more)
 
 
 class Plan(NamedTuple):
@@ -45,7 +46,7 @@ def plan(stages: list[list[tuple[int, int, int, int]]], height: int, width: int,
     """
     line = LINE // itemsize
     stride = -(-width // line) * line
-    chunk = max(1, CHUNK // itemsize // stride) * stride
+    chunk = max(1, min(CHUNK // itemsize // stride, height)) * stride
     flat = _in_fours([[(s, (dz * height + dy) * stride + dx) for s, dz, dy, dx in terms] for terms in stages])
     lag = _lags(flat, line, stride)
     delay = [[lag[i] - lag[s] - d for s, d in terms] for i, terms in enumerate(flat)]
@@ -53,6 +54,7 @@ def plan(stages: list[list[tuple[int, int, int, int]]], height: int, width: int,
     for terms, waits in zip(flat, delay, strict=True):
         for (s, _), wait in zip(terms, waits, strict=True):
             past[s] = max(past[s], wait)
+    # A long past goes round; a short one is moved to the front each time.
     slots = [1 if 5 * n <= 2 * chunk else -(-n // chunk) + 1 for n in past]
     front = [min(-(-n // line) * line, chunk) for n in past]
     home = np.cumsum([0] + [f + m * chunk for f, m in zip(front, slots, strict=True)])
@@ -72,11 +74,11 @@ def plan(stages: list[list[tuple[int, int, int, int]]], height: int, width: int,
 
 
 def _in_fours(stages):
-    """Stages of one, two or four terms (one of three again for want of a fourth), the input as stage 0."""
-    readers = [0] * (len(stages) + 1)
-    for terms in stages:
-        for s, _ in terms:
-            readers[s] += 1
+    """Stages of one, two or four terms (a third makes it four, twice there), with the input as stage 0.
+
+    Longer ones are made in parts; a stage of two that only the next one reads, of two as well, is made as part of it.
+    """
+    readers = Counter(s for terms in stages for s, _ in terms)
     flat, number = [[]], [0]
     for terms in stages:
         rest = [(number[s], d) for s, d in terms]
@@ -184,22 +186,12 @@ def sweep(u, out, box, lead, height, sign, base, low, back, ring, plan):
             if slot == 0 and front[i]:
                 _copy(ring, home[i], home[i] + slots[i] * chunk, front[i])
             if i == 0:
-                for b in range(block):
-                    z, y = divmod(t * block + b, height)
+                for r in range(t * block, (t + 1) * block):
+                    z, y = divmod(r, height)
                     y += y0 - above
                     row = (z * ny + y) * nx
-                    inside = z < nz and 0 <= y < ny
-                    _enter(
-                        ring,
-                        o + skip,
-                        stride - skip,
-                        u,
-                        row + start if inside else 0,
-                        row + stop if inside else 0,
-                        sign,
-                        base,
-                        low,
-                    )
+                    a, b = (row + start, row + stop) if z < nz and 0 <= y < ny else (0, 0)
+                    _enter(ring, o + skip, stride - skip, u, a, b, sign, base, low)
                     o += stride
                 continue
             for k in range(count[i]):

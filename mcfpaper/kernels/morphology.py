@@ -1,18 +1,18 @@
 """Exact dilation and erosion of arrays by lattice balls.
 
 Sup and inf run over ball ∩ box, everywhere: beyond the array there is nothing. In the plane a ball is a short
-program of maxima (`cascade`), run row by row on buffers that stay in the cache; a solid ball is a stack of plane
-ones. Cost per cell grows more slowly than the number of rows of the ball. Results are exact to the last bit,
-but for the sign of zero: a zero comes out as +0.0. Booleans go the same way, as bytes: no distance transform is
-as fast.
+program of maxima (`cascade`); a solid ball is the maximum over a stack of plane ones. Programs run over the array as
+over one flat vector, in chunks that stay in the cache (`_maxima`). Cost per cell grows more slowly than the number of
+rows of the ball. Results are exact to the last bit, but for the sign of zero: a zero comes out as +0.0. Booleans
+go the same way, as bytes: measured on 1024² cells at R = 4 to 32, ten times as fast as distance transforms or more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
-from threading import Thread
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from mcfpaper.kernels import _maxima
 from mcfpaper.kernels.balls import lattice_ball, reach
 from mcfpaper.kernels.cascade import compile_ball
 
-TILE = 2048
+PANEL = 1 << 14  # bytes of a row, about, that are worked on at a time
 
 
 def halo(eps: float, spacing: Sequence[float], norm: str = "lattice") -> tuple[int, ...]:
@@ -106,39 +106,41 @@ def _run(u, eps, spacing, norm, threads, sign, low):
     if u.size == 0:
         return u.copy()
     solid = np.ascontiguousarray(u).reshape((1,) * (3 - u.ndim) + u.shape)
-    _, ny, nx = solid.shape
-    cells = reach(eps, spacing, u.shape)
-    tall, wide = cells[-2] if u.ndim > 1 else 0, cells[-1]
-    threads = max(1, min(threads, ny - tall))
-    # Slabs but the first read rows before their own: they get fewer.
-    edges = [0] + [tall + (ny - tall) * k // threads for k in range(1, threads)] + [ny]
     out = np.empty_like(solid)
+    ball = float(eps), tuple(map(float, spacing)), norm, reach(eps, spacing, u.shape)
+    _, tall, wide = (0, 0, *ball[-1])[-3:]
     base, low = u.dtype.type(sign < 0 and u.dtype == np.uint8), u.dtype.type(low)
     factor = u.dtype.type(sign % 256 if u.dtype == np.uint8 else sign)
-    tiles = max(1, nx * u.itemsize // max(TILE, 8 * wide * u.itemsize))
-    columns = [nx * k // tiles for k in range(tiles + 1)]
-    left = wide if tiles > 1 else 0
-    width = max(b - a for a, b in pairwise(columns)) + wide + left
+    _, ny, nx = solid.shape
+    panels = max(1, nx // max(PANEL // u.itemsize, 8 * wide))
+    columns = [nx * k // panels for k in range(panels + 1)]
+    left = wide if panels > 1 else 0
+    width = left + max(b - a for a, b in pairwise(columns)) + wide
 
-    def work(y0, y1):
-        above = tall if threads > 1 and (y0 or u.ndim == 3) else 0
+    def work(slab):
+        y0, y1 = slab
+        # What lies below the last row of a plane is above the first of the next.
+        above = tall if threads > 1 and (y0 or len(solid) > 1) else 0
         height = above + y1 - y0 + tall
-        plan = _plan(float(eps), tuple(map(float, spacing)), norm, cells, height, width, u.itemsize)
+        plan = _plan(*ball, height, width, u.itemsize)
         for x0, x1 in pairwise(columns):
             ring = _maxima.memory(plan.size, u.dtype, low)
-            _maxima.sweep(solid, out, (y0, y1, x0, x1), (above, left), height, factor, base, low, sign < 0, ring, plan)
+            box, lead = (y0, y1, x0, x1), (above, left)
+            _maxima.sweep(solid, out, box, lead, height, factor, base, low, sign < 0, ring, plan)
 
-    others = [Thread(target=work, args=slab) for slab in pairwise(edges[1:])]
-    for thread in others:
-        thread.start()
-    work(*edges[:2])
-    for thread in others:
-        thread.join()
+    threads = max(1, min(threads, ny - tall))
+    if threads == 1:
+        work((0, ny))
+    else:  # the first slab in a plane has no rows above to read, so it gets more of its own
+        edges = [0] + [tall + (ny - tall) * k // threads for k in range(1, threads)] + [ny]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, pairwise(edges)))
     return out.reshape(u.shape)
 
 
 @lru_cache(maxsize=64)
 def _plan(eps, spacing, norm, cells, height, width, itemsize):
+    """The program of a ball (whose offsets of more than `cells` never matter) laid out for the kernel."""
     return _maxima.plan(_stages(eps, spacing, norm, cells), height, width, itemsize)
 
 
