@@ -129,12 +129,13 @@ def _run(u, eps, spacing, norm, threads, sign, low):
             _maxima.sweep(solid, out, box, lead, height, factor, base, low, sign < 0, ring, plan)
 
     threads = max(1, min(threads, ny - tall))
-    if threads == 1:
-        work((0, ny))
-    else:  # the first slab in a plane has no rows above to read, so it gets more of its own
-        edges = [0] + [tall + (ny - tall) * k // threads for k in range(1, threads)] + [ny]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, pairwise(edges)))
+    # The first slab has no rows above to read, so it gets more of its own.
+    edges = [0] + [tall + (ny - tall) * k // threads for k in range(1, threads)] + [ny]
+    first, *others = pairwise(edges)
+    with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # starts no thread until it has work
+        rest = pool.map(work, others)
+        work(first)
+        list(rest)
     return out.reshape(u.shape)
 
 
