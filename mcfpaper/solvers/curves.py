@@ -80,12 +80,14 @@ def _mirrored(x, wall):
     return x
 
 
-def extract(u, spacing):
-    """Curves of the front {u = 0}; None if one of them is too short or runs along a wall."""
+def extract(u, spacing, negligible=0.0):
+    """Curves of the front {u = 0}, but those shorter than `negligible`; None if another is too short."""
     h = np.asarray(spacing, float)
     step, out = STEP * min(h), []
     c = spline.prefilter(u)
     for line in surfaces.curves(u):
+        if _chords(line * h)[-1] < negligible:
+            continue
         closed = bool((line[0] == line[-1]).all())
         walls = None if closed else tuple(_wall(p, u.shape, h) for p in line[[0, -1]])
         if walls is not None and None in walls:
@@ -236,7 +238,8 @@ def relax(problem, u, limit=40):
     Front or None, int
         None where the method does not apply or fails; the number of linear systems solved.
     """
-    curves = extract(u, problem.spacing)
+    # a piece that short has a radius below 1.3 sqrt(tau), or half that if it is not cut by a wall: it vanishes (O2)
+    curves = extract(u, problem.spacing, 2.0 * np.sqrt(problem.tau))
     return newton(problem, Front(curves, problem.spacing), limit) if curves else (None, 0)
 
 
@@ -254,20 +257,20 @@ def newton(problem, now, limit=40):
             return None, iteration
         update, _ = _system(problem, now, k, a)
         v = update(c)
-        v *= min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
-        size = np.sqrt((v * v).mean())
-        t = 1.0
+        size, largest = np.sqrt((v * v).mean()), np.abs(v).max()
+        t = min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
+        least = t / 32
         while True:
             curves = now.moved(t * v, width)
             new = None if curves is None or not _inside(curves, problem) else Front(curves, problem.spacing)
             if new is not None:
-                if np.abs(v).max() < 1e-7 * px:
+                if largest < 1e-7 * px:
                     return new, iteration
                 rest = update(problem.drive(new.frame)[0])
-                if np.sqrt((rest * rest).mean()) <= (1.0 - 0.25 * t) * size or np.abs(v).max() < 1e-5 * px:
+                if np.sqrt((rest * rest).mean()) <= (1.0 - 0.25 * t) * size or largest < 1e-5 * px:
                     break
             t *= 0.5
-            if t < 0.02:
+            if t < least:
                 return None, iteration
         now = new
         if now.uneven():

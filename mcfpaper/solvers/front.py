@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter, label
 from mcfpaper.kernels import spline
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import curves, mincut
+from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import FLOOR, Problem, relax
 
 DEFAULT_TOL = 5e-3  # cells
@@ -133,7 +134,17 @@ def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason="")
         if front is not None and (out := _on_curves(plain, front, iterations + more, tol, reason)) is not None:
             return out
     u = redistance(w, spacing)
-    return Result(u, float(state.gap), bool(state.least > FLOOR), iterations, bool(state.gap <= tol), reason)
+    certified = f.ndim != 2 and state.least > FLOOR and _rays_free(u, state.front, plain, problem.pad)
+    return Result(u, float(state.gap), bool(certified), iterations, bool(state.gap <= tol), reason)
+
+
+def _rays_free(u, front, problem, pad):
+    """Whether eps |curvature| < 1 and the points y ± eps n are at distance eps from the front, to half a cell."""
+    frame, eps = front.frame, problem.eps
+    d = Field(u, problem.spacing)
+    reach = eps * frame.normals / problem.spacing
+    ends = [sign * d(frame.points - pad + sign * reach) - eps for sign in (1.0, -1.0)]
+    return eps * np.abs(frame.bends).max() < 1.0 and np.abs(ends).max() < 0.5 * problem.px
 
 
 def _on_curves(problem, front, iterations, tol, reason):
