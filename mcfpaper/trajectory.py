@@ -124,6 +124,8 @@ class Writer:
                 )
         else:
             _create(self.path, initial, self.times, problem)
+        for left in self.path.rglob("*.partial"):  # of zarr, where it was killed
+            left.unlink()
         self._group = zarr.open_group(self.path, mode="r+", use_consolidated=True)
         if self._group.attrs["steps"] < len(self.times) - 1:
             self._lengthen()
@@ -183,7 +185,7 @@ def _create(path: Path, initial: xr.Dataset, times: np.ndarray, problem: str) ->
             encoding[name] = {"chunks": var.shape} if var.ndim else {}
             continue
         chunks = (1, *(min(n, MAX_CHUNK) for n in var.shape))
-        blank = da.zeros((len(times), *var.shape), dtype=var.dtype, chunks=chunks)
+        blank = da.zeros((len(times), *var.shape), dtype=var.dtype, chunks=-1)  # never computed
         layout[name] = (("time", *var.dims), blank, var.attrs)
         encoding[name] = {"chunks": chunks}
         if var.dtype.kind == "f":
