@@ -12,6 +12,7 @@ carries one coefficient and costs nothing.
 """
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from mcfpaper.kernels._jit import njit
 
@@ -222,19 +223,20 @@ def derivatives(c, points, spacing):
 
 
 def axis_rule(n):
-    """Matrix (n + 1, n + 4) from the coefficients of an axis of n nodes to the integrals over its n + 1 cells."""
-    matrix = np.zeros((n + 1, n + 4))
-    rows = np.arange(n + 1)
-    for k, w in enumerate((1.0, 11.0, 11.0, 1.0)):
-        matrix[rows, rows + k] = w / 24.0
-    matrix[0, :4] = np.array([1.0, 61.0, 115.0, 15.0]) / 384.0  # half cells at the ends
-    matrix[n, n:] = matrix[0, 3::-1]
-    return matrix
+    """Sparse matrix (n + 1, n + 4): from the coefficients of an axis of n nodes to integrals over its n + 1 cells."""
+    weights = np.tile(np.array([1.0, 11.0, 11.0, 1.0]) / 24.0, (n + 1, 1))
+    weights[0] = np.array([1.0, 61.0, 115.0, 15.0]) / 384.0  # half cells at the ends
+    weights[n] = weights[0, ::-1]
+    rows = np.arange(n + 1)[:, None]
+    entries = (weights.ravel(), (np.repeat(rows, 4), (rows + np.arange(4)).ravel()))
+    return csr_array(entries, shape=(n + 1, n + 4))
 
 
 def cell_integrals(c, shape):
     """Integrals of a spline over the cells of the widened lattice, in index units."""
     for axis, n in enumerate(shape):
         if n > 1:
-            c = np.moveaxis(np.tensordot(axis_rule(n), c, (1, axis)), 0, axis)
+            rows = np.moveaxis(c, axis, 0)
+            sums = axis_rule(n) @ rows.reshape(n + 4, -1)
+            c = np.moveaxis(sums.reshape(n + 1, *rows.shape[1:]), 0, axis)
     return c
