@@ -415,7 +415,7 @@ def _box(field: xr.DataArray) -> dict:
         x = field[d].values
         half = abs(x[1] - x[0]) / 2
         edges.append((float(min(x[0], x[-1]) - half), float(max(x[0], x[-1]) + half)))
-    return {"xlim": edges[0], "ylim": edges[1]}
+    return {"xlim": edges[0], "ylim": edges[1], "xticks": 5, "yticks": 5}
 
 
 def _shape(element: hv.Element) -> float:
