@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mcfpaper.kernels import balls, cascade
+from mcfpaper.kernels import balls, cascade, morphology
 from mcfpaper.kernels.morphology import argdilate, argerode, dilate, erode, halo
 
 NORMS = st.sampled_from(balls.NORMS)
@@ -79,6 +79,19 @@ def test_long_rows(shape):
         got = [dilate(u, R, (1.0,) * u.ndim, threads=threads) for threads in (1, 2)]
         np.testing.assert_array_equal(got[0], by_offsets(u, R, (1.0,) * u.ndim, "lattice"))
         np.testing.assert_array_equal(*got)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.bool_])
+def test_balls_in_parts(dtype, monkeypatch):
+    """A large solid ball is dilated by in several sweeps."""
+    monkeypatch.setattr(morphology, "PLANES", 4)
+    morphology._parts.cache_clear()
+    u = np.random.default_rng(9).standard_normal((9, 11, 10)) > 2
+    u = u if dtype is np.bool_ else np.random.default_rng(9).standard_normal(u.shape)
+    spacing = (1.0, 1.1, 0.9)  # those of no other test: plans are kept
+    assert len(morphology._parts(4.0, spacing, "lattice", (4, 3, 4))) > 1
+    np.testing.assert_array_equal(dilate(u, 4.0, spacing, threads=2), by_offsets(u, 4.0, spacing, "lattice"))
+    np.testing.assert_array_equal(erode(u, 4.0, spacing), by_offsets(u, 4.0, spacing, "lattice", np.minimum, np.inf))
 
 
 def test_strides_and_other_types():

@@ -21,6 +21,7 @@ from mcfpaper.kernels.balls import lattice_ball, reach
 from mcfpaper.kernels.cascade import compile_ball
 
 PANEL = 1 << 14  # bytes of a row, about, that are worked on at a time
+PLANES = 128  # that a sweep keeps for later maxima
 
 
 def halo(eps: float, spacing: Sequence[float], norm: str = "lattice") -> tuple[int, ...]:
@@ -122,11 +123,15 @@ def _run(u, eps, spacing, norm, threads, sign, low):
         # What lies below the last row of a plane is above the first of the next.
         above = tall if threads > 1 and (y0 or len(solid) > 1) else 0
         height = above + y1 - y0 + tall
-        plan = _plan(*ball, height, width, u.itemsize)
-        for x0, x1 in pairwise(columns):
-            ring = _maxima.memory(plan.size, u.dtype, low)
-            box, lead = (y0, y1, x0, x1), (above, left)
-            _maxima.sweep(solid, out, box, lead, height, factor, base, low, sign < 0, ring, plan)
+        for part, plan in enumerate(_plans(*ball, height, width, u.itemsize)):
+            to = np.empty_like(out) if part else out
+            for x0, x1 in pairwise(columns):
+                ring = _maxima.memory(plan.size, u.dtype, low)
+                box, lead = (y0, y1, x0, x1), (above, left)
+                _maxima.sweep(solid, to, box, lead, height, factor, base, low, sign < 0, ring, plan)
+            if part:
+                better = np.minimum if sign < 0 else np.maximum
+                better(out[:, y0:y1], to[:, y0:y1], out=out[:, y0:y1])
 
     threads = max(1, min(threads, ny - tall))
     # The first slab has no rows above to read, so it gets more of its own.
@@ -140,27 +145,34 @@ def _run(u, eps, spacing, norm, threads, sign, low):
 
 
 @lru_cache(maxsize=64)
-def _plan(eps, spacing, norm, cells, height, width, itemsize):
-    """The program of a ball (whose offsets of more than `cells` never matter) laid out for the kernel."""
-    return _maxima.plan(_stages(eps, spacing, norm, cells), height, width, itemsize)
+def _plans(eps, spacing, norm, cells, height, width, itemsize):
+    """The programs of a ball (whose offsets of more than `cells` never matter) laid out for the kernel."""
+    return [_maxima.plan(stages, height, width, itemsize) for stages in _parts(eps, spacing, norm, cells)]
 
 
 @lru_cache(maxsize=64)
-def _stages(eps, spacing, norm, cells):
-    """Stages for a ball: those of each distinct plane disc in it, and the maximum over the planes of the ball."""
+def _parts(eps, spacing, norm, cells):
+    """Programs whose maximum is the dilation by a ball: one, unless that would keep too many planes at a time.
+
+    Each has the stages of some of the distinct plane discs in the ball, and the maximum over their planes.
+    """
     rows, half = lattice_ball(eps, spacing, norm, tuple(n + 1 for n in cells))
     rows = np.pad(rows, ((0, 0), (2 - rows.shape[1], 0)))
     discs = {}
     for dz in np.unique(rows[:, 0]):
         lines = rows[:, 0] == dz
         discs.setdefault((tuple(rows[lines, 1].tolist()), tuple(half[lines].tolist())), []).append(int(dz))
-    stages, top = [], []
+    parts, stages, top, kept = [], [], [], 0
     for disc, planes in discs.items():
+        kept += planes[-1] - planes[0]
+        if top and kept > PLANES:
+            parts.append([*stages, top])
+            stages, top, kept = [], [], planes[-1] - planes[0]
         first = len(stages)
         for terms in _program(*disc):
             stages.append([(s and first + s, 0, dy, dx) for s, dy, dx in terms])
         top += [(len(stages), dz, 0, 0) for dz in planes]
-    return [*stages, top] if len(top) > 1 else stages
+    return [*parts, [*stages, top] if len(top) > 1 else stages]
 
 
 @lru_cache(maxsize=256)
