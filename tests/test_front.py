@@ -6,8 +6,9 @@ import pytest
 from mcfpaper import oracles
 from mcfpaper.kernels import contour, spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import front
+from mcfpaper.solvers import curves, front
 from mcfpaper.solvers.force import Field, force, frame
+from mcfpaper.solvers.newton import Problem
 
 EPS = TAU = 0.05
 
@@ -124,6 +125,29 @@ def test_plane_across_the_grid_axes_and_a_wall():
     assert np.abs(np.hypot(p[:, 0] - 1.0, p[:, 1]) - oracles.ball_step(0.6, TAU)).max() < 0.01 * h
 
 
+@pytest.mark.parametrize("degrees", [0, 17, 45, 80])
+def test_planes_at_any_angle(degrees):
+    # walls bend the front, by exp(-distance/sqrt(tau)) of a few cells: nothing at the centre
+    n, tau = 256, 0.0125
+    h, x, y = grid(n)
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+
+    def a(t):
+        return 0.5 * np.exp(-0.5 * (t + 0.2) ** 2)
+
+    def b(t):
+        return 0.3 + 0.1 * t + 0.02 * t * t
+
+    t = c * x + s * y
+    out = front.step(t - 0.0123, a(t), b(t), EPS, tau, (h, h))
+    assert out.converged
+    assert out.certified
+    p = points(out.u, h)
+    p = p[np.hypot(*p.T) < 0.1]
+    assert len(p) > 10
+    assert np.abs(p @ (c, s) - oracles.planar_step(0.0123, a, b, EPS, tau)).max() < 0.01 * h
+
+
 def ellipse(n=96):
     h, x, y = grid(n)
     u = redistance(1.0 - np.hypot((x + 0.1) / 0.7, (y - 0.03) / 0.45), (h, h))
@@ -153,6 +177,54 @@ def test_gap_bounds_the_error(tol):
     assert out.gap <= tol * h
     band = near & (np.abs(exact) < 2 * h)
     assert np.abs(out.u - exact)[band].max() <= out.gap
+
+
+SHAPES = {
+    "square": lambda x, y: 0.5 - np.maximum(np.abs(x), np.abs(y)),
+    "dumbbell": lambda x, y: np.maximum(
+        0.35 - np.hypot(np.abs(x) - 0.5, y), np.minimum(0.1 - np.abs(y), 0.5 - np.abs(x))
+    ),
+    "star": lambda x, y: 0.55 + 0.22 * np.cos(5 * np.arctan2(y, x)) - np.hypot(x, y),
+    "discs": lambda x, y: 0.3 - np.hypot(np.abs(x) - 0.36, y),
+    "corner": lambda x, y: 0.3 - x - 0.4 * y,  # meets two walls, neither at a right angle
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_first_step_of_rough_shapes_converges_and_gap_bounds_its_error(name):
+    h, x, y = grid(64)
+    f, tau = redistance(SHAPES[name](x, y), (h, h)), 0.0125
+    a, b = 0.7 * np.exp(-x * x - y * y), 0.3 + 0.1 * x
+    out = front.step(f, a, b, EPS, tau, (h, h))
+    assert out.converged
+    assert out.certified
+    assert out.gap <= 0.005 * h
+    problem = Problem(f, a, b, EPS, tau, (h, h))
+    exact, _ = curves.relax(problem, out.u)
+    for _ in range(3):  # nodes a sixteenth of a cell apart
+        exact, _ = curves.refined(problem, exact)
+    band = np.abs(out.u) < 2 * h
+    assert np.abs(out.u - exact.distance(f.shape))[band].max() <= out.gap
+
+
+def test_no_certificate_where_rays_cross():
+    h, x, y = grid(64)
+    f, half = np.abs(x) - 0.04 + 0.0 * y, np.full(x.shape, 0.5)  # two half planes, a gap narrower than 2 eps
+    problem = Problem(f, half, half, EPS, 1e-3, (h, h))
+    found, _ = curves.relax(problem, f)
+    proof = curves.certify(problem, found)
+    assert proof.simple  # the planes solve the closed form of the force, which does not hold here
+    assert not proof.holds
+    assert front.step(f, half, half, EPS, 1e-3, (h, h)).reason == "full"
+
+
+def test_distance_to_curves():
+    h, x, y = grid(64)
+    u = redistance(0.6 - np.hypot((x + 1.0) / 1.2, y), (h, h))  # ends on a wall, at a right angle
+    found = curves.Front(curves.extract(u, (h, h)), (h, h)).distance(u.shape)
+    far = np.abs(found - u) > 1e-3 * h
+    assert not far[np.abs(u) < 0.15].any()
+    assert far.mean() < 0.01  # at the medial axis
 
 
 def test_nested_sets_stay_nested():

@@ -177,7 +177,7 @@ class Front:
         return [q.moved_to(nodes[part].copy()) for q, part in zip(self.curves, self.parts, strict=True)]
 
     def uneven(self):
-        """Whether the distances of nodes on some curve differ by more than a factor of two from their mean."""
+        """Whether the distances of nodes on some curve differ by more than a factor of two."""
         return any(np.ptp(np.log2(self.hp[part] / self.hp[part].mean())) > 1.0 for part in self.parts)
 
     def system(self, k, slope, a):

@@ -1,7 +1,8 @@
 """The smooth step: one minimising movement (theory.md D8), sub-cell accurate and without preferred direction.
 
-`step` follows the front from the old one by Newton's method (`newton`) on the optimality condition of T5 with the
-closed form of the force, T4. That finds a local minimiser. Where the topology of the old set leaves room for another
+`step` follows the front from the old one by Newton's method on the optimality condition of T5 with the closed form of
+the force, T4: in the plane on curves (`curves`), with the method on the grid (`newton`) to get near where that fails, on
+a line and in space on the grid. That finds a local minimiser. Where the topology of the old set leaves room for another
 one (necks, gaps, holes or pieces that a step of this tau can close or wipe out), an exact minimum cut on a coarser grid
 proposes a second start, and the candidate of least energy wins; the empty and the full set are candidates too.
 """
@@ -30,13 +31,16 @@ class Result:
     u : ndarray
         Signed distance to the new front, positive inside; -inf (inf) everywhere if the set is empty (full).
     gap : float
-        Bound, in length units, on the distance from the front to that of the discrete problem solved: c = 0
-        (`newton`) averaged over about two cells of front (B-spline weights). It is max |c|/a: a front moved outward
-        (inward) by it is a super- (sub-) solution of that condition, whose linearisation is an M-matrix if a > 0. It
-        leaves out the second order of that linearisation, the interpolation of f, densities and front between grid
-        points, and minimisers far away.
+        Bound, in length units, on the distance from the front to that of the problem solved: c = 0 (`newton`) with the
+        force in closed form (T4) and f and the densities as cubic splines through their grid values, mirrored at the
+        walls. In the plane two fronts, within `gap` of this one on either side, were checked to be a super- and a
+        subsolution (`curves.certify`): a solution lies between them, and no other is near. Left out: what happens
+        between the points where that is checked, a quarter of a cell apart or less; the error of the splines; and
+        minimisers far away. On a line and in space: max |c|/a, with c averaged over about two cells of front.
     certified : bool
-        Whether a > 0.1 held at the front, without which `gap` is an estimate.
+        Whether the hypotheses were checked to hold: eps |curvature| < 1, the points y ± eps n at distance eps from
+        the front, so that the closed form is right, and a maximum principle for the linearised problem (on a line and
+        in space: a > 0.1). Without them `gap` is an estimate.
     iterations : int
     converged : bool
         Whether gap <= tol.
