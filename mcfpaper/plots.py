@@ -14,7 +14,7 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from mcfpaper import _checks, geometry
+from mcfpaper import _checks, _plotinput, geometry
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK = (
     "#0072B2",
@@ -114,9 +114,11 @@ def image(field: xr.DataArray, title: str = "", cmap: str | None = None, limits:
     -------
     holoviews.Image or holoviews.Curve
     """
-    field = _plane(_checks.on_grid(field, "field")).compute().astype(float)
-    label = field.attrs.get("long_name", field.name or "value")
-    value = hv.Dimension("value", label=label, unit=field.attrs.get("units"))
+    field = _plotinput.middle(_checks.on_grid(field, "field")).compute().astype(float)
+    # Arithmetic hands the attributes of coordinates on, and HoloViews confuses values with an axis of the same label.
+    names = [field.attrs.get("long_name"), field.name, "value"]
+    label = next(str(n) for n in names if n and n not in [a.label for a in _axes(field)])
+    value = hv.Dimension("value", label=label, unit=_unit(field))
     if field.ndim == 1:
         return _line(hv.Curve((field[field.dims[0]].values, field.values), _axes(field)[0], value, label=title))
     if limits is None:
@@ -156,9 +158,9 @@ def sets(named: Mapping[str, xr.DataArray], points: tuple | None = None, title: 
     -------
     holoviews.Overlay
     """
-    layers = [] if points is None else _points(points, next(iter(named.values())))
-    for i, (name, field) in enumerate(named.items()):
-        field = _plane(field)
+    planes = {name: _plotinput.plane(field, "named") for name, field in _plotinput.mapping(named, "named").items()}
+    layers = [] if points is None else _points(points, next(iter(planes.values())))
+    for i, (name, field) in enumerate(planes.items()):
         layers.append(_front(field, name, COLOURS[i % len(COLOURS)], DASHES[(i // 2) % len(DASHES)]))
     return _overlay(layers, title)
 
@@ -180,14 +182,22 @@ def trajectory(run: xr.Dataset, background: xr.DataArray | None = None, points: 
     holoviews.HoloMap
         Over time.
     """
+    run = _plotinput.run(run)
     chosen = np.unique(np.linspace(0, run.sizes["time"] - 1, MAX_FRAMES).round().astype(int))
-    start, frames = _plane(run["u"].isel(time=0)), {}
+    start, frames = _plotinput.plane(run["u"].isel(time=0), "run"), {}
     for k in chosen:
-        field = _plane(run["u"].isel(time=int(k)))
+        field = _plotinput.plane(run["u"].isel(time=int(k)), "run")
         layers = [] if points is None else _points(points, field)
         layers.append(_front(start, "start", BLACK, "dashed"))
         if background is not None:
-            layers.append(_front(_plane(background), background.attrs.get("long_name", "reference"), RED, "dotted"))
+            layers.append(
+                _front(
+                    _plotinput.plane(background, "background"),
+                    background.attrs.get("long_name", "reference"),
+                    RED,
+                    "dotted",
+                )
+            )
         frames[float(run["time"][int(k)])] = _overlay([*layers, _front(field, "front", BLUE, "solid")], "")
     return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=_unit(run["time"]), value_format="{:.4g}".format))
 
@@ -204,14 +214,17 @@ def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Ove
     every : int, optional
         Show every so many steps; about 20 fronts by default.
     """
-    every = every or max(1, run.sizes["time"] // 20)
+    run = _plotinput.run(run)
+    every = max(1, run.sizes["time"] // 20) if every is None else every
+    if not every >= 1:
+        raise ValueError(f"every must be at least 1, got {every}")
     times = run["time"].values[::every]
     value = hv.Dimension("t", label="time", unit=_unit(run["time"]))
-    first = _plane(run["u"].isel(time=0))
+    first = _plotinput.plane(run["u"].isel(time=0), "run")
     paths = []
     for k, t in zip(range(0, run.sizes["time"], every), times, strict=True):
         x, y = _axes(first)
-        for xs, ys in _curves(_plane(run["u"].isel(time=k))):
+        for xs, ys in _curves(_plotinput.plane(run["u"].isel(time=k), "run")):
             paths.append({x.name: xs, y.name: ys, "t": float(t)})
     lines = hv.Contours(paths, _axes(first), value)
     options = {"cmap": TIME, "clim": (float(times.min()), float(times.max())), "colorbar": True}
@@ -233,6 +246,7 @@ def series(run: xr.Dataset, names: Sequence[str], title: str = "", logy: bool = 
     logy : bool
         Logarithmic vertical axis.
     """
+    run = _plotinput.run(run, names, "names")
     time = hv.Dimension("time", unit=_unit(run["time"]))
     first = run[names[0]]
     # HoloViews takes a curve's name for values to map if an axis has the same: the space tells them apart.
@@ -269,13 +283,12 @@ def convergence(
     """
     x_dim, y_dim = hv.Dimension("x", label=xlabel, unit=units[0]), hv.Dimension("y", label=ylabel, unit=units[1])
     layers = []
-    for i, (name, (x, y)) in enumerate(curves.items()):
-        x, y = np.asarray(x, float), np.asarray(y, float)
-        keep = y > 0
-        layers.append(_line(hv.Curve((x[keep], y[keep]), x_dim, y_dim, label=name), i, loglog=True))
-        layers.append(_markers(hv.Scatter((x[keep], y[keep]), x_dim, y_dim), i))
-    x, y = (np.asarray(v, float) for v in next(iter(curves.values())))
-    for order in orders:
+    kept = {name: (x[y > 0], y[y > 0]) for name, (x, y) in _plotinput.curves(curves, "curves").items()}
+    for i, (name, xy) in enumerate(kept.items()):
+        layers.append(_line(hv.Curve(xy, x_dim, y_dim, label=name), i, loglog=xy[0].size > 0))
+        layers.append(_markers(hv.Scatter(xy, x_dim, y_dim), i))
+    x, y = next(iter(kept.values()))
+    for order in orders if x.size else ():
         anchor = np.argmin(x)
         line = hv.Curve((x, y[anchor] * (x / x[anchor]) ** order), x_dim, y_dim, label=f"order {order:g}")
         layers.append(
@@ -292,6 +305,7 @@ def curves(
     units: tuple[str | None, str | None] = (None, None),
 ) -> hv.Overlay:
     """Named curves (x, y) in one frame, with the labels and units of the axes."""
+    named = _plotinput.curves(named, "named")
     x_dim, y_dim = hv.Dimension("x", label=xlabel, unit=units[0]), hv.Dimension("y", label=ylabel, unit=units[1])
     lines = [_line(hv.Curve((x, y), x_dim, y_dim, label=name), i) for i, (name, (x, y)) in enumerate(named.items())]
     return _overlay(lines, title, frame=False)
@@ -299,6 +313,10 @@ def curves(
 
 def error(run: xr.Dataset, measured: Sequence[float], exact: Sequence[float], title: str = "") -> hv.Overlay:
     """Error of a trajectory's figure against its oracle over time, with the certificate `gap` beside it."""
+    run = _plotinput.run(run, ["gap"])
+    if not np.shape(measured) == np.shape(exact) == run["gap"].shape:
+        shapes = np.shape(measured), np.shape(exact)
+        raise ValueError(f"measured and exact must have a value for each of {run.sizes['time']} times, got {shapes}")
     size = np.abs(np.asarray(measured, float) - np.asarray(exact, float))
     table = xr.Dataset({"error": ("time", size, {"long_name": "error", "units": "length"}), "gap": run["gap"]})
     table["time"] = run["time"]
@@ -307,8 +325,9 @@ def error(run: xr.Dataset, measured: Sequence[float], exact: Sequence[float], ti
 
 def certificate(run: xr.Dataset, title: str = "certificate") -> hv.Overlay:
     """The bound `gap` of every step of a trajectory, on a logarithmic axis; steps with gap 0 are left out."""
+    run = _plotinput.run(run, ["gap"])
     kept = run[["gap"]].isel(time=np.flatnonzero(run["gap"].values > 0))
-    return series(kept, ["gap"], title, logy=True)
+    return series(kept if kept.sizes["time"] else run, ["gap"], title, logy=kept.sizes["time"] > 0)
 
 
 def _load() -> None:
@@ -372,11 +391,11 @@ def _curves(field: xr.DataArray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _points(points: tuple, field: xr.DataArray) -> list[hv.Points]:
-    X, labels = np.asarray(points[0], float), np.asarray(points[1])
+    X, labels = _plotinput.points(points)
     layers = []
     for label, colour, marker in ((0, ORANGE, "o"), (1, SKY, "^")):
         chosen = X[labels == label][:, ::-1]  # columns follow the grid's dimensions, the last of which is horizontal
-        layer = hv.Points(chosen, _axes(_plane(field)), label=f"class {label}")
+        layer = hv.Points(chosen, _axes(field), label=f"class {label}")
         mark = "circle" if marker == "o" else "triangle"
         bokeh = {"size": 4, "alpha": 0.6, "marker": mark}
         layers.append(_both(layer, color=colour, _bokeh=bokeh, _mpl={"s": 8, "alpha": 0.6, "marker": marker}))
@@ -393,11 +412,6 @@ def _overlay(layers: Sequence[hv.Element], title: str, frame: bool = True) -> hv
     shape = _shape(layers[-1]) if frame else 1.4
     mpl = {"fig_inches": (1.15 * INCHES, INCHES / shape), "legend_position": "right", "aspect": shape}
     return overlay.opts(backend="matplotlib", **options, **mpl)
-
-
-def _plane(field: xr.DataArray) -> xr.DataArray:
-    """A field in at most two dimensions: of three, the middle plane along the first."""
-    return field if field.ndim < 3 else field.isel({field.dims[0]: field.shape[0] // 2}, drop=True)
 
 
 def _axes(field: xr.DataArray) -> list[hv.Dimension]:
