@@ -1,0 +1,228 @@
+"""Measurements of the convergence notebooks: errors uniformly in time, velocities on a curve, orders."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from mcfpaper import _checks, densities, geometry, grids, oracles, scheme
+from mcfpaper.kernels import spline
+
+Reference = xr.Dataset | Callable[[float], xr.DataArray]
+
+
+def uniform_errors(run: xr.Dataset, reference: Reference) -> xr.Dataset:
+    """Errors of a trajectory of sets against a reference flow, at every time and not at the steps alone (T9).
+
+    The scheme's set at time t is that of the last step, A(t) = A_floor(t/tau). While it waits the flow moves on, so
+    each set is compared with the flow twice: at its own time and at that of the next step.
+
+    Parameters
+    ----------
+    run : xarray.Dataset
+        A trajectory of `evolve` whose sets all have a boundary inside the box.
+    reference : xarray.Dataset or callable
+        The flow: what `limit_flow` returns at times that include those of the run, or a function that maps a time to a
+        level-set function, positive inside, on the run's grid.
+
+    Returns
+    -------
+    xarray.Dataset
+        Per time `hausdorff` (length units) and `l1` (length^d, volume of the symmetric difference), both at the steps,
+        and `hausdorff_held`, `l1_held`, just before the next step (for the last set: as at its own time). The
+        larger of the two, maximised over time, is the error uniformly in time.
+
+    Raises
+    ------
+    ValueError
+        If a set is empty or full, or the reference lacks a time of the run.
+    """
+    at = reference if callable(reference) else lambda t: _at_time(reference["u"], t)
+    flow = [geometry.signed_distance(at(float(t))) for t in run["time"].values]
+    steps = len(flow)
+    out = {}
+    for name, shift in (("", 0), ("_held", 1)):
+        pairs = [(run["u"].isel(time=k), flow[min(k + shift, steps - 1)]) for k in range(steps)]
+        for kind, measure, units in (("hausdorff", geometry.hausdorff, "length"), ("l1", l1_distance, "area")):
+            values = np.array([float(measure(*pair)) for pair in pairs])
+            out[kind + name] = ("time", values, {"long_name": f"{kind} error", "units": units})
+    return xr.Dataset(out, {"time": run["time"]})
+
+
+def _at_time(u: xr.DataArray, t: float) -> xr.DataArray:
+    near = int(np.abs(u["time"].values - t).argmin())
+    if abs(float(u["time"][near]) - t) > 1e-9 * max(1.0, abs(t)):
+        raise ValueError(f"reference must hold the times of the run, got none at {t:g}")
+    return u.isel(time=near, drop=True)
+
+
+def l1_distance(u: xr.DataArray, v: xr.DataArray) -> xr.DataArray:
+    """Volume of the symmetric difference of {u > 0} and {v > 0}: their distance in L1.
+
+    Both should be signed distances; then the intersection {min(u, v) > 0} is smooth but where the fronts cross.
+    """
+    both = xr.where(u < v, u, v).transpose(*u.dims)
+    value = float(geometry.volume(u) + geometry.volume(v) - 2 * geometry.volume(both))
+    return xr.DataArray(
+        max(value, 0.0), name="l1_distance", attrs={"long_name": "L1 distance", "units": f"length^{u.ndim}"}
+    )
+
+
+def orders(x: Sequence[float], errors: Sequence[float]) -> np.ndarray:
+    """Observed orders between neighbouring parameters: slopes of log(error) over log(x), one fewer than `x`."""
+    x, errors = np.log(np.asarray(x, float)), np.log(np.asarray(errors, float))
+    return np.diff(errors) / np.diff(x)
+
+
+def polar_curve(radius: Callable, n: int = 512) -> xr.Dataset:
+    """A smooth closed plane curve |x| = radius(angle) about the origin, with its geometry.
+
+    Parameters
+    ----------
+    radius : callable
+        Smooth, positive and 2 pi-periodic function of the angle, which it takes as an array.
+    n : int
+        Number of points, equally spaced in angle. Derivatives are spectral: exact to rounding once the points
+        resolve the radius.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along `point`: `x`, `y`, the outward normal `nu` (dimension `axis`, in the order y, x of `grid`), the
+        `curvature` (div nu: positive for a circle, 1/length) and the `angle`.
+    """
+    angle = 2 * np.pi * np.arange(n) / n
+    r = np.asarray(radius(angle), float)
+    if r.shape != angle.shape or not (r > 0).all():
+        raise ValueError("radius must return a positive number for every angle")
+    wave = 1j * np.fft.rfftfreq(n, 1 / n)
+    wave[-1] *= n % 2  # the highest wave of an even number of points has no derivative
+    first, second = (np.fft.irfft(wave**k * np.fft.rfft(r), n) for k in (1, 2))
+    speed = np.hypot(r, first)
+    along, across = r * np.cos(angle) + first * np.sin(angle), r * np.sin(angle) - first * np.cos(angle)
+    out = {
+        "x": ("point", r * np.cos(angle), {"units": "length"}),
+        "y": ("point", r * np.sin(angle), {"units": "length"}),
+        "nu": (("point", "axis"), np.stack([across, along], axis=1) / speed[:, None]),
+        "curvature": ("point", (r**2 + 2 * first**2 - r * second) / speed**3, {"units": "1/length"}),
+        "angle": ("point", angle, {"units": "radian"}),
+    }
+    return xr.Dataset(out, {"axis": ["y", "x"]})
+
+
+def sample(u: xr.DataArray, points: xr.Dataset) -> xr.DataArray:
+    """Values of the cubic spline through the field `u` at points, one variable of `points` per dimension of `u`."""
+    u, h = _checks.field(u), _checks.spacing(u)
+    index = [(points[d].values - float(u[d][0])) / s for d, s in zip(u.dims, h, strict=True)]
+    values = spline.evaluate(spline.prefilter(u.values), np.stack(index, axis=1))
+    return xr.DataArray(values, dims=points[u.dims[0]].dims, name=u.name, attrs=u.attrs)
+
+
+def normal_velocity(after: xr.DataArray, curve: xr.Dataset, tau: float) -> xr.DataArray:
+    """Outward velocity of a front in one step of length `tau`, at the points of the front before it.
+
+    `after` is the signed distance to the new front, so its value at an old point is how far the front has passed it,
+    up to the square of the turn of the normal.
+    """
+    out = sample(after, curve) / tau
+    return out.assign_attrs(long_name="normal velocity", units="1/length").rename("velocity")
+
+
+def refine(
+    u: xr.DataArray, densities: xr.Dataset, budgets: Sequence[float], t_end: float, reference: Reference
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Run the scheme with eps = tau for each of the `budgets` and hold it against the limit flow (T9).
+
+    Returns
+    -------
+    errors : xarray.Dataset
+        Along `eps`: `hausdorff` and `l1`, uniformly in time; `hausdorff_steps` and `l1_steps`, at the steps alone;
+        `area_rate`, the volume lost per time (2 pi in O3); `gap`, the largest of the
+        certificates; `energy_margin`, by how much at least T7 held (mass/length); `steps`.
+    run : xarray.Dataset
+        The trajectory of the last of the budgets.
+    """
+    rows, run = [], None
+    for eps in budgets:
+        run = scheme.evolve(u, densities, float(eps), t_end, progress=False)
+        found = uniform_errors(run, reference)
+        volume, energy = run["volume"].values, run["nonlocal_perimeter"].values
+        row = {k: float(max(found[k].max(), found[f"{k}_held"].max())) for k in ("hausdorff", "l1")}
+        row |= {f"{k}_steps": float(found[k].max()) for k in ("hausdorff", "l1")}
+        row["area_rate"] = (volume[0] - volume[-1]) / float(run["time"][-1])
+        row["gap"] = float(run["gap"].max())
+        row["energy_margin"] = float((energy[:-1] - energy[1:] - run["dissipation"].values[1:]).min())
+        rows.append(row | {"steps": run.sizes["time"] - 1})
+    coords = {"eps": ("eps", np.asarray(budgets, float), {"long_name": "eps = tau", "units": "length"})}
+    return xr.Dataset({k: ("eps", [row[k] for row in rows]) for k in rows[0]}, coords), run
+
+
+def error_budget(
+    r0: float, s: float, prior: float, eps: float, t_end: float, cells: tuple[int, float], factors: Sequence[float]
+) -> dict[str, xr.Dataset]:
+    """What cell size, eps, tau, solver and front extraction each add to the error, varied one at a time.
+
+    A circle of radius `r0` moves in the density of a centred Gaussian of deviation `s`. O1 gives the scheme's exact
+    radius at finite eps and tau, so that errors of the computation and of the scheme are told apart.
+
+    Parameters
+    ----------
+    r0, s, eps, t_end : float
+        Radius, deviation, the base value of eps = tau, and the end time.
+    prior : float
+        Mass of class 1.
+    cells : (int, float)
+        Cells per axis at the base, and the length of the box, whose centre is the origin.
+    factors : sequence of float
+        Powers of 2, from 1 up.
+
+    Returns
+    -------
+    dict of xarray.Dataset
+        By the name of what is varied: along `factor`, the parameter over the smallest value it takes, the `error` in
+        length units. "cell size" (upwards from the base): distance to the exact circle of the scheme. "eps", "tau"
+        (downwards): to the scheme with that parameter near 0. "solver tolerance" (upwards): sum of the certificates.
+        "front extraction": distance of a known circle to the front found from a field that is no distance.
+    """
+    n, box = cells
+    factors = np.asarray(factors, float)
+    law = [lambda q, m=m: m * np.exp(-(q**2) / (2 * s**2)) for m in (1 - prior, prior)]
+
+    def exact(e: float, tau: float) -> float:
+        return oracles.radial_flow(r0, *law, e, tau, round(t_end / tau))[-1]
+
+    @functools.cache
+    def run(n: int = n, e: float = eps, tau: float = eps, tol: float = 0.02) -> xr.Dataset:
+        grid = grids.grid(n, -box / 2, box / 2)
+        rho = densities.gaussian(grid, [0.0, 0.0], s**2, [0.0, 0.0], s**2, prior)
+        return scheme.evolve(_disc(grid, r0), rho, e, t_end, tau, tol=tol * box / n, progress=False)
+
+    def off(path: xr.Dataset, radius: float) -> float:
+        return float(geometry.hausdorff(path["u"][-1], _disc(path, radius)))
+
+    sizes, small = [round(n / f) for f in factors], eps * factors / factors.max()
+    errors = {
+        "cell size": [off(run(n=m), exact(eps, eps)) for m in sizes],
+        "eps": [off(run(e=e), exact(eps / 256, eps)) for e in small],
+        "tau": [off(run(tau=tau), exact(eps, eps / 256)) for tau in small],
+        "solver tolerance": [float(run(tol=0.02 * f)["gap"].sum()) for f in factors],
+        "front extraction": [_extraction(grids.grid(m, -box / 2, box / 2), r0) for m in sizes],
+    }
+    return {k: xr.Dataset({"error": ("factor", v)}, {"factor": factors}) for k, v in errors.items()}
+
+
+def _disc(grid: xr.Coordinates | xr.DataArray, radius: float) -> xr.DataArray:
+    y, x = (xr.DataArray(grid[d]) for d in ("y", "x"))
+    return radius - np.hypot(y, x)
+
+
+def _extraction(grid: xr.Coordinates, radius: float) -> float:
+    """How far the front of a field that is no distance, r^2 - |x|^2 bent by a wave, is from the circle of radius r."""
+    y, x = (xr.DataArray(grid[d]) for d in ("y", "x"))
+    field = _disc(grid, radius) * (1.5 + np.sin(2 * x) * np.cos(y))
+    return max(
+        float(abs(np.hypot(c["x"], c["y"]) - radius).max()) for c in geometry.contours(field.transpose("y", "x"))
+    )

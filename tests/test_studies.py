@@ -1,0 +1,113 @@
+"""Measurements of the convergence notebooks, against cases whose answer is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from mcfpaper import densities, grids, oracles, studies
+from mcfpaper.geometry import signed_distance
+
+GRID = grids.grid(64, -1.0, 1.0)
+Y, X = grids.mesh(GRID)
+R = np.hypot(X, Y)
+
+
+def path(radii, tau):
+    return xr.Dataset({"u": xr.concat([r - R for r in radii], dim="time")}, {"time": tau * np.arange(len(radii))})
+
+
+def test_uniform_errors_of_concentric_circles():
+    """Both kinds of error, at the steps and just before the next, are known for circles."""
+    held, flow = np.array([0.7, 0.6, 0.5]), np.array([0.7, 0.65, 0.58])
+    found = studies.uniform_errors(path(held, 0.1), lambda t: flow[round(t / 0.1)] - R)
+    later = np.append(flow[1:], flow[-1])
+    # a circle's distance field, read by splines on 64 cells, gives its radius to 1e-5
+    np.testing.assert_allclose(found["hausdorff"], abs(held - flow), atol=2e-5)
+    np.testing.assert_allclose(found["hausdorff_held"], abs(held - later), atol=2e-5)
+    np.testing.assert_allclose(found["l1"], np.pi * abs(held**2 - flow**2), atol=1e-4)
+    np.testing.assert_allclose(found["l1_held"], np.pi * abs(held**2 - later**2), atol=1e-4)
+
+
+def test_uniform_errors_against_a_dataset():
+    """A Dataset may hold more times than the run, but must hold those of the run."""
+    fine = path([0.7, 0.65, 0.6, 0.55, 0.5], 0.05)
+    found = studies.uniform_errors(path([0.7, 0.6, 0.5], 0.1), fine)
+    np.testing.assert_allclose(found["hausdorff"], 0, atol=1e-9)
+    np.testing.assert_allclose(found["hausdorff_held"], [0.1, 0.1, 0], atol=2e-5)
+    with pytest.raises(ValueError, match="times of the run"):
+        studies.uniform_errors(path([0.7, 0.6, 0.5], 0.07), fine)
+
+
+def test_l1_distance_of_crossing_discs():
+    """Two discs of radius r at distance d: the lens is 2 r^2 arccos(d/2r) - d/2 sqrt(4 r^2 - d^2)."""
+    r, d = 0.5, 0.3
+    u, v = r - np.hypot(X - d / 2, Y), r - np.hypot(X + d / 2, Y)
+    lens = 2 * r**2 * np.arccos(d / (2 * r)) - d / 2 * np.sqrt(4 * r**2 - d**2)
+    exact = 2 * np.pi * r**2 - 2 * lens
+    # the kink where the fronts cross is smeared over a cell at two places
+    assert abs(float(studies.l1_distance(u, v)) - exact) < (2 / 64) ** 2
+    assert float(studies.l1_distance(u, u)) == 0
+
+
+def test_orders():
+    """Slopes between neighbours."""
+    np.testing.assert_allclose(studies.orders([0.4, 0.2, 0.1], [0.16, 0.04, 0.02]), [2, 1])
+
+
+def test_polar_curve_of_an_ellipse():
+    """Normals and curvature of an ellipse against the formulae of the oracles."""
+    a, b = 0.8, 0.5
+    curve = studies.polar_curve(lambda t: a * b / np.hypot(b * np.cos(t), a * np.sin(t)))
+    points = np.stack([curve["y"], curve["x"]], axis=1)
+    n, Dn = oracles.ellipse_normals(points, (b, a))
+    np.testing.assert_allclose(curve["nu"], -n, atol=1e-11)
+    np.testing.assert_allclose(curve["curvature"], -np.trace(Dn, axis1=1, axis2=2), atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [255, 256])
+def test_polar_curve_turns_once(n):
+    """The integral of the curvature is 2 pi, and a circle is a circle."""
+    curve = studies.polar_curve(lambda t: 1 + 0.15 * np.cos(3 * t), n)
+    ring = np.hypot(*(np.fft.irfft(1j * np.arange(n // 2 + 1) * np.fft.rfft(curve[d]), n) for d in "xy"))
+    assert abs(float((curve["curvature"] * ring).mean()) - 1) < 1e-9
+    np.testing.assert_allclose(studies.polar_curve(lambda t: 0 * t + 2.0, n)["curvature"], 0.5)
+    with pytest.raises(ValueError, match="radius"):
+        studies.polar_curve(np.cos, n)
+
+
+def test_sample_and_normal_velocity():
+    """A cubic is read exactly, whatever the order of the dimensions; a circle that shrank has velocity -1."""
+    curve = studies.polar_curve(lambda t: 0 * t + 0.5)
+    cubic = X**3 - 2 * X * Y**2 + Y
+    exact = curve["x"] ** 3 - 2 * curve["x"] * curve["y"] ** 2 + curve["y"]
+    for field in (cubic, cubic.transpose("x", "y")):
+        np.testing.assert_allclose(studies.sample(field, curve), exact, atol=1e-12)
+    velocity = studies.normal_velocity(signed_distance(0.4 - R), curve, 0.1)
+    np.testing.assert_allclose(velocity, -1, atol=1e-4)  # the spline of a distance on 64 cells: 1e-5 / tau
+
+
+def test_refine_follows_a_disc():
+    """Errors fall with eps, the area is lost a little too fast, and T7 holds."""
+    rho = densities.uniform(grids.grid(64, -2.0, 2.0))
+    y, x = grids.mesh(rho["rho0"])
+    r = np.hypot(x, y)
+    errors, run = studies.refine(1.4 - r, rho, (0.16, 0.1), 0.32, lambda t: oracles.shrinking_radius(t, 1.4) - r)
+    assert errors["steps"].values.tolist() == [2, 3]
+    assert run.sizes["time"] == 4
+    exact = oracles.shrinking_radius(0.16, 1.4)
+    np.testing.assert_allclose(errors["hausdorff"][0], exact - oracles.shrinking_radius(0.32, 1.4), rtol=0.2)
+    assert (np.diff(errors["hausdorff"]) < 0).all()
+    assert (np.diff(errors["l1_steps"]) < 0).all()
+    assert (errors["area_rate"] > 2 * np.pi).all()
+    assert (errors["energy_margin"] > 0).all()
+    assert (errors["hausdorff_steps"] <= errors["hausdorff"]).all()
+
+
+def test_error_budget_tells_the_parts_apart():
+    """eps and tau count at first order, cells and extraction at higher ones."""
+    parts = studies.error_budget(1.3, 1.2, 0.3, 0.2, 0.4, (64, 4.0), [1, 2])
+    slope = {k: float(studies.orders(v["factor"], v["error"])[0]) for k, v in parts.items()}
+    assert 0.7 < slope["eps"] < 1.3
+    assert 0.7 < slope["tau"] < 1.3
+    assert slope["front extraction"] > 3  # fourth order
+    assert float(parts["cell size"]["error"].max()) < 0.01 * float(parts["eps"]["error"].max())
