@@ -6,7 +6,7 @@ import pytest
 from mcfpaper import oracles
 from mcfpaper.kernels import contour, spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import curves, front
+from mcfpaper.solvers import barriers, curves, front
 from mcfpaper.solvers.force import Field, force, frame
 from mcfpaper.solvers.newton import Problem
 
@@ -212,7 +212,7 @@ def test_no_certificate_where_rays_cross():
     f, half = np.abs(x) - 0.04 + 0.0 * y, np.full(x.shape, 0.5)  # two half planes, a gap narrower than 2 eps
     problem = Problem(f, half, half, EPS, 1e-3, (h, h))
     found, _ = curves.relax(problem, f)
-    proof = curves.certify(problem, found)
+    proof = barriers.certify(problem, found)
     assert proof.simple  # the planes solve the closed form of the force, which does not hold here
     assert not proof.holds
     assert front.step(f, half, half, EPS, 1e-3, (h, h)).reason == "full"

@@ -250,12 +250,12 @@ def refined(problem, front):
 
 def newton(problem, now, limit=40):
     """Iterate from the Front `now`: as `relax`."""
-    px, width = problem.px, _width(problem)
+    px, width = problem.px, width_at_walls(problem)
     for iteration in range(1, limit + 1):
         c, k, a = problem.linearise(now.frame)
         if not np.isfinite(c).all():
             return None, iteration
-        update, _ = _system(problem, now, k, a)
+        update, _ = linear_system(problem, now, k, a)
         v = update(c)
         size, largest = np.sqrt((v * v).mean()), np.abs(v).max()
         t = min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
@@ -286,58 +286,12 @@ def _inside(curves, problem):
     return bool(((x >= -0.5 - 1e-9) & (x <= np.array(problem.f.shape) - 0.5 + 1e-9)).all())
 
 
-@dataclass
-class Certificate:
-    """What `certify` found: the bound and whether its hypotheses hold."""
-
-    gap: float
-    holds: bool
-    simple: bool
-
-
-def certify(problem, front):
-    """Two fronts, one on either side, that are a super- and a subsolution: c < 0 on the outer, c > 0 on the inner one.
-
-    They are the front moved by plus and minus the solution of the linearised problem for 1.5 |c| and a little more, or
-    twice, four times ... that. The bound holds if the linearised problem obeys a maximum principle, if
-    eps |curvature| < 1 and if the points y ± eps n lie at distance eps from the front, so that the closed form of the
-    force is right. All at twice the nodes.
-    """
-    px, eps = problem.px, problem.eps
-    front = Front([q.doubled() for q in front.curves], problem.spacing)
-    x, n = front.frame.points, front.frame.normals / problem.spacing
-    off = {}
-    for s in (0.5 * px, eps):
-        ends = [front.distances(problem.f.folded(x + sign * s * n)) * sign for sign in (1.0, -1.0)]
-        off[s] = np.abs(np.array(ends) - s).max() / px
-    simple = bool(off[0.5 * px] < 0.1)
-    c, k, a = problem.linearise(front.frame)
-    update, stable = _system(problem, front, k, a)
-    holds = bool(stable and eps * np.abs(front.frame.bends).max() < 1.0 and off[eps] < 0.02)
-    g = update(1.5 * np.abs(c) + 0.05 * np.abs(c).max() + 1e-4 * px)
-    g = np.maximum(g, 1e-5 * px)
-    for _ in range(6):
-        if all(_barrier(problem, front, sign * g) for sign in (1.0, -1.0)):
-            return Certificate(float(g.max()), holds, simple)
-        g *= 2.0
-    return Certificate(float(g.max()), False, simple)
-
-
-def _barrier(problem, front, g):
-    """Whether the front moved outward by g (all of one sign) wants to go back everywhere."""
-    curves = front.moved(g, _width(problem))
-    if curves is None:
-        return False
-    c, _ = problem.drive(Front(curves, problem.spacing).frame)
-    return bool((-np.sign(g) * c).min() > 0.0)
-
-
-def _width(problem):
+def width_at_walls(problem):
     """Length of curve near a wall over which nodes move along the wall."""
     return max(2.0 * np.sqrt(problem.tau), 8.0 * problem.px)
 
 
-def _system(problem, front, k, a):
+def linear_system(problem, front, k, a):
     """Newton's update as a function of c, and whether the linearised problem obeys a maximum principle.
 
     It does if the solution for c = 1 is positive (a > 0 suffices, a < 0 here and there does no harm); otherwise

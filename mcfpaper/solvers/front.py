@@ -1,10 +1,11 @@
 """The smooth step: one minimising movement (theory.md D8), sub-cell accurate and without preferred direction.
 
 `step` follows the front from the old one by Newton's method on the optimality condition of T5 with the closed form of
-the force, T4: in the plane on curves (`curves`), with the method on the grid (`newton`) to get near where that fails, on
-a line and in space on the grid. That finds a local minimiser. Where the topology of the old set leaves room for another
-one (necks, gaps, holes or pieces that a step of this tau can close or wipe out), an exact minimum cut on a coarser grid
-proposes a second start, and the candidate of least energy wins; the empty and the full set are candidates too.
+the force, T4: in the plane on curves (`curves`), with the method on the grid (`newton`) to get near where that fails;
+on a line and in space on the grid. That finds a local minimiser. Where the topology of the old set leaves room for
+another one (necks, gaps, holes or pieces that a step of this tau can close or wipe out), an exact minimum cut on a
+coarser grid proposes a second start, and the candidate of least energy wins; the empty and the full set are candidates
+too.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from scipy.ndimage import gaussian_filter, label
 
 from mcfpaper.kernels import spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import curves, mincut
+from mcfpaper.solvers import barriers, curves, mincut
 from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import FLOOR, Problem, relax
 
@@ -34,7 +35,7 @@ class Result:
         Bound, in length units, on the distance from the front to that of the problem solved: c = 0 (`newton`) with the
         force in closed form (T4) and f and the densities as cubic splines through their grid values, mirrored at the
         walls. In the plane two fronts, within `gap` of this one on either side, were checked to be a super- and a
-        subsolution (`curves.certify`): a solution lies between them, and no other is near. Left out: what happens
+        subsolution (`barriers.certify`): a solution lies between them, and no other is near. Left out: what happens
         between the points where that is checked, a quarter of a cell apart or less; the error of the splines; and
         minimisers far away. On a line and in space: max |c|/a, with c averaged over about two cells of front.
     certified : bool
@@ -153,14 +154,14 @@ def _rays_free(u, front, problem, pad):
 
 def _on_curves(problem, front, iterations, tol, reason):
     """Result of a front of curves; None if they cross."""
-    proof = curves.certify(problem, front)
+    proof = barriers.certify(problem, front)
     for _ in range(2):
         if proof.gap <= tol or not proof.holds:
             break
         finer, more = curves.refined(problem, front)
         if finer is None:
             break
-        front, iterations, proof = finer, iterations + more, curves.certify(problem, finer)
+        front, iterations, proof = finer, iterations + more, barriers.certify(problem, finer)
     if not proof.simple:
         return None
     return Result(front.distance(problem.shape), proof.gap, proof.holds, iterations, bool(proof.gap <= tol), reason)
