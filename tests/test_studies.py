@@ -89,8 +89,7 @@ def test_sample_and_normal_velocity():
 def test_refine_follows_a_disc():
     """Errors fall with eps, the area is lost a little too fast, and T7 holds."""
     rho = densities.uniform(grids.grid(64, -2.0, 2.0))
-    y, x = grids.mesh(rho["rho0"])
-    r = np.hypot(x, y)
+    r = np.hypot(rho["rho0"]["x"], rho["rho0"]["y"]).transpose("y", "x")
     errors, run = studies.refine(1.4 - r, rho, (0.16, 0.1), 0.32, lambda t: oracles.shrinking_radius(t, 1.4) - r)
     assert errors["steps"].values.tolist() == [2, 3]
     assert run.sizes["time"] == 4
