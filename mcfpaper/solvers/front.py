@@ -115,7 +115,8 @@ def _best(first, f, rho0, rho1, eps, tau, spacing, tol):
 
 
 def _trivial(shape, full, reason=""):
-    return Result(np.full(shape, np.inf if full else -np.inf), 0.0, True, 0, True, reason)
+    # a set that a step emptied or filled was chosen by comparing energies, which proves nothing
+    return Result(np.full(shape, np.inf if full else -np.inf), 0.0, not reason, 0, True, reason)
 
 
 def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason=""):
