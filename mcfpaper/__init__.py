@@ -3,64 +3,51 @@
 Fields are ``xarray.DataArray`` objects on a uniform Cartesian grid in 1 to 3 dimensions; sets are boolean or level-set
 functions, positive inside; densities are a Dataset with `rho0` and `rho1`. Labels such as T1 or O2 in docstrings are
 those of the map of theorems in notebook 00.
+
+Every name loads on first use, so that the import itself takes no time and starts nothing.
 """
 
-import importlib
+from importlib import import_module
 from importlib.metadata import version
-
-from mcfpaper import densities, ledger
-from mcfpaper.densities import bayes
-from mcfpaper.geometry import contours, hausdorff, perimeter, signed_distance, volume
-from mcfpaper.grids import grid
-from mcfpaper.operators import (
-    adversarial_risk,
-    dilate,
-    erode,
-    nonlocal_perimeter,
-    nonlocal_tv,
-    risk,
-    subgradient,
-)
-from mcfpaper.scheme import evolve, proximal, robust_classifier, step
-from mcfpaper.trajectory import open_trajectory
 
 __version__ = version("mcfpaper")
 
-__all__ = [
-    "adversarial_risk",
-    "bayes",
-    "contours",
-    "densities",
-    "dilate",
-    "erode",
-    "evolve",
-    "grid",
-    "hausdorff",
-    "ledger",
-    "limit_flow",
-    "nonlocal_perimeter",
-    "nonlocal_tv",
-    "open_trajectory",
-    "oracles",
-    "perimeter",
-    "plots",
-    "proximal",
-    "risk",
-    "robust_classifier",
-    "signed_distance",
-    "step",
-    "subgradient",
-    "volume",
-]
+_HOME = {  # where each public name lives; a sub-module lives in itself
+    "adversarial_risk": "operators",
+    "bayes": "densities",
+    "contours": "geometry",
+    "densities": "densities",
+    "dilate": "operators",
+    "erode": "operators",
+    "evolve": "scheme",
+    "grid": "grids",
+    "hausdorff": "geometry",
+    "ledger": "ledger",
+    "limit_flow": "limit",
+    "nonlocal_perimeter": "operators",
+    "nonlocal_tv": "operators",
+    "open_trajectory": "trajectory",
+    "oracles": "oracles",
+    "perimeter": "geometry",
+    "plots": "plots",
+    "proximal": "scheme",
+    "risk": "operators",
+    "robust_classifier": "scheme",
+    "signed_distance": "geometry",
+    "step": "scheme",
+    "subgradient": "operators",
+    "volume": "geometry",
+}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
-    """Load on first use what takes long to import: HoloViews takes a second, parts of scipy a few tenths."""
-    if name in ("oracles", "plots"):
-        return importlib.import_module(f"mcfpaper.{name}")
-    if name == "limit_flow":
-        return importlib.import_module("mcfpaper.limit").limit_flow
-    raise AttributeError(f"module 'mcfpaper' has no attribute {name!r}")
+    """Load a public name."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mcfpaper' has no attribute {name!r}")
+    module = import_module(f"mcfpaper.{_HOME[name]}")
+    globals()[name] = found = module if name == _HOME[name] else getattr(module, name)
+    return found
 
 
 def __dir__() -> list[str]:
