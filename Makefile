@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself; `make help` lists them. Needs GNU make (3.81 or newer) and Python 3.11-3.13.
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-slow lint bench lock FORCE
+.PHONY: help reproduce test test-slow lint bench book lock FORCE
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -43,6 +43,9 @@ lint: $(STAMP) ## code style and notebook structure
 
 bench: $(STAMP) ## speed, against peers
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+book: $(STAMP) ## static pages of the notebooks and their claims, in _book (ARGS="--scale full": of the last full run)
+	$(BIN)/python -m mcfpaper book $(ARGS)
 
 # Pins stay where they still satisfy pyproject.toml, unless ARGS=--upgrade. An older .venv will do for this, and a
 # lock that comes out the same is not touched.

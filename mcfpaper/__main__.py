@@ -39,7 +39,21 @@ def report_command(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-COMMANDS = {"reproduce": reproduce_command, "report": report_command}
+def book_command(parser: argparse.ArgumentParser) -> Run:
+    """make static pages of the notebooks and their claims, read without a network"""
+    parser.add_argument("-o", "--out", metavar="FOLDER", help="default: _book in the checkout")
+    parser.add_argument("--scale", choices=("quick", "full"), help="of the last run; default: the committed notebooks")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .book import build
+
+        print(f"Book: {build(arguments.out, arguments.scale)}")
+        return 0
+
+    return run
+
+
+COMMANDS = {"reproduce": reproduce_command, "report": report_command, "book": book_command}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

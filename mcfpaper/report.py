@@ -5,7 +5,7 @@ notebook have changed since) counts as failed, and so does a notebook that raise
 """
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,14 +128,27 @@ def _print_table(entries: list[Entry], runs: list[dict], scale: str) -> None:
     console.print(summary(entries, runs), markup=False, highlight=False)
 
 
-def render(entries: list[Entry], runs: list[dict], scale: str, only: Collection[str] | None = None) -> str:
-    """The report as one HTML page that needs nothing else."""
-    from jinja2 import Environment
+def render(
+    entries: list[Entry],
+    runs: list[dict],
+    scale: str,
+    only: Collection[str] | None = None,
+    template: str = "report",
+    templates: Mapping[str, str] | None = None,
+    **names: object,
+) -> str:
+    """The report as one HTML page that needs nothing else, or within a template that extends it and may use `names`."""
+    page = environment(templates or {}).get_template(template)
+    told = summary(entries, runs)
+    return page.render(entries=entries, runs=runs, scale=scale, only=only, good=GOOD, summary=told, **names)
 
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    return template.render(
-        entries=entries, runs=runs, scale=scale, only=only, good=GOOD, summary=summary(entries, runs)
-    )
+
+def environment(templates: Mapping[str, str]):
+    """Jinja templates by name, and with them the report's own, "report" (`jinja2.Environment`)."""
+    from jinja2 import DictLoader, Environment
+
+    loader = DictLoader({"report": PAGE, **templates})
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
 
 
 PAGE = """<!DOCTYPE html>
@@ -144,6 +157,7 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>mcfpaper: claims, {{ scale }} scale</title>
+{% block style %}
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
@@ -153,8 +167,10 @@ img { max-width: 100%; } dl { display: grid; grid-template-columns: 8rem 1fr; ga
 dt { color: #555; } dd { margin: 0; }
 section { border-top: 1px solid #ccc; margin-top: 2rem; }
 </style>
+{% endblock %}
 </head>
 <body>
+{% block body %}
 <h1>Claims, {{ scale }} scale</h1>
 <p>{{ summary }}{% if only is not none %} This page covers {{ only | sort | join(", ") }} only.{% endif %}</p>
 {% for run in runs if run.error %}
@@ -192,7 +208,7 @@ section { border-top: 1px solid #ccc; margin-top: 2rem; }
 {% if e.record.trajectory %}
 <dt>trajectory</dt><dd>{{ e.record.trajectory }}</dd>
 {% endif %}
-<dt>notebook</dt><dd>{{ e.record.notebook }}</dd>
+<dt>notebook</dt><dd>{% block notebook scoped %}{{ e.record.notebook }}{% endblock %}</dd>
 <dt>versions</dt><dd>{% for k, v in e.record.versions.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}\
 {% endfor %}</dd>
 </dl>
@@ -201,6 +217,7 @@ section { border-top: 1px solid #ccc; margin-top: 2rem; }
 {% endif %}
 </section>
 {% endfor %}
+{% endblock %}
 </body>
 </html>
 """

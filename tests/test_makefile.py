@@ -146,7 +146,7 @@ def test_plain_make_lists_every_target(place):
     done = make(place)
     assert done.returncode == 0
     listed = {line.split()[1] for line in done.stdout.splitlines()}
-    assert listed == {"help", "reproduce", "test", "test-slow", "lint", "bench", "lock"}
+    assert listed == {"help", "reproduce", "test", "test-slow", "lint", "bench", "book", "lock"}
     assert not (place / ".venv").exists()
 
 
