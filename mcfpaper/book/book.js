@@ -24,4 +24,3 @@ for (const place of document.querySelectorAll(".tex")) {
     console.error("a formula stays TeX:", tex, error);
   }
 }
-document.documentElement.classList.add("drawn");
