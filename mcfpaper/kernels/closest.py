@@ -46,7 +46,7 @@ def _newton(c, h, box, x, seed, y):
         for k in range(3):
             if box[k] > 0.0:
                 y[k] = min(max(y[k] + scale * p[k], -0.5 * h[k]), box[k])
-        if size < 1e-7 * hmax:  # quadratic: the error is now far below
+        if size < 1e-5 * hmax:  # quadratic: the error is now far below
             return True
     return False
 

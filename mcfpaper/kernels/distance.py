@@ -16,6 +16,8 @@ from mcfpaper.kernels.spline import prefilter
 LEAF = 4  # cells a side of the blocks that share one list of candidates
 REACH = 0.85  # a front point lies within this many cells of an edge root (cube cut by a triangle: 0.82)
 FOUND = 16  # closest points remembered per node while others are sought
+TURN = 2.0  # the front's normal may turn this many times as fast within a patch as at its seed ...
+KINK = 0.05  # ... and by this much more
 
 
 def redistance(u, spacing, width=None, feet=False):
@@ -51,8 +53,7 @@ def redistance(u, spacing, width=None, feet=False):
     d = np.empty(shape)
     y = np.full((*shape, 3), np.nan) if feet else np.empty((1, 1, 1, 3))
     far = np.inf if width is None else float(width)
-    args = (front.c, h, front.box, front.seeds, front.normals, front.bend)
-    _distances(*args, inside.reshape(shape), far, d, y, feet)
+    _distances(front.c, h, front.box, front.patches(), _turns(front), inside.reshape(shape), far, d, y, feet)
     d = d.reshape(u.shape)
     return (d, (y / h).reshape((*u.shape, 3))[..., 3 - u.ndim :]) if feet else d
 
@@ -73,8 +74,11 @@ class Front:
 
     def distances(self, points):
         """Distances (m,) from points (m, 3) to the front inside the box."""
-        every = np.arange(len(self.seeds))
-        return _point_distances(self.c, self.h, self.box, points, every, self.seeds, self.normals, self.bend)
+        return _point_distances(self.c, self.h, self.box, points, np.ascontiguousarray(self.patches().T))
+
+    def patches(self):
+        """Seeds (m, 7): point, outward normal, bound on the curvature."""
+        return np.concatenate([self.seeds, self.normals, self.bend[:, None]], axis=1)
 
     def settle(self, points):
         """Points (m, 3) near the front moved onto it; where that fails they stay off it, see the second result."""
@@ -82,12 +86,22 @@ class Front:
         return points, _settle_all(self.c, self.h, self.box, points) < 1e-9 * self.h.min()
 
 
+def _turns(front):
+    """By how much the normal may turn on the patch of front about each seed; inf where the patch meets the box edge."""
+    reach = REACH * front.h.max()
+    edge = np.zeros(len(front.seeds), bool)
+    for axis in np.flatnonzero(front.box > 0):
+        x = front.seeds[:, axis]
+        edge |= (x < reach - 0.5 * front.h[axis]) | (x > front.box[axis] - reach)
+    return np.where(edge, np.inf, TURN * reach * front.bend + KINK)
+
+
 @njit
-def _point_distances(c, h, box, points, every, seeds, normals, bend):
-    out, work = np.empty(len(points)), np.empty((FOUND, 8))
+def _point_distances(c, h, box, points, patches):
+    out, work, far = np.empty(len(points)), np.empty((FOUND, 8)), np.empty(patches.shape[1])
     for m in range(len(points)):
         x = (points[m, 0], points[m, 1], points[m, 2])
-        out[m] = _closest(c, h, box, x, every, seeds, normals, bend, np.inf, work)
+        out[m] = _closest(c, h, box, x, patches, far, np.inf, work)
     return out
 
 
@@ -100,10 +114,11 @@ def _settle_all(c, h, box, points):
 
 
 @njit
-def _distances(c, h, box, seeds, normals, bend, inside, width, d, y, feet):
+def _distances(c, h, box, patches, turn, inside, width, d, y, feet):
     """Halve the grid down to blocks of at most LEAF cells a side, each with the seeds that can matter in it."""
-    diagonal = np.sqrt(h[0] ** 2 + h[1] ** 2 + h[2] ** 2)
-    m = len(seeds)
+    reach = REACH * max(h[0], h[1], h[2])
+    m = len(patches)
+    near = np.empty((7, m))
     pool = np.empty(m * 16, np.int64)  # the lists along one path of the recursion
     for s in range(m):
         pool[s] = s
@@ -120,16 +135,16 @@ def _distances(c, h, box, seeds, normals, bend, inside, width, d, y, feet):
         nearest = np.inf
         first = pool[start]
         for s in range(count):
-            p = seeds[pool[start + s]]
-            far[s] = (cx - p[0]) ** 2 + (cy - p[1]) ** 2 + (cz - p[2]) ** 2
+            p = pool[start + s]
+            far[s] = (cx - patches[p, 0]) ** 2 + (cy - patches[p, 1]) ** 2 + (cz - patches[p, 2]) ** 2
             if far[s] < nearest:
-                nearest, first = far[s], pool[start + s]
+                nearest, first = far[s], p
         nearest = np.sqrt(nearest)
-        if nearest - radius - diagonal > width:
-            _fill(h, seeds[first], inside, width, d, i0, j0, k0, i1, j1, k1)
+        if nearest - radius - reach > width:
+            _fill(h, patches[first], inside, width, d, i0, j0, k0, i1, j1, k1)
             continue
-        # a node of the block has distance <= nearest + radius, its closest point a seed within one diagonal
-        limit = (nearest + 2.0 * radius + diagonal) ** 2
+        # a node of the block has distance <= nearest + radius, its closest point a seed within reach
+        limit = (nearest + 2.0 * radius + reach) ** 2
         end = start + count
         kept = np.int64(0)
         for s in range(count):
@@ -137,17 +152,37 @@ def _distances(c, h, box, seeds, normals, bend, inside, width, d, y, feet):
                 pool[end + kept] = pool[start + s]
                 kept += 1
         if max(i1 - i0, j1 - j0, k1 - k0) <= LEAF:
-            cand = pool[end : end + kept]
+            listed = pool[end : end + kept]
+            cand = near[:, : _facing(listed, first, patches, turn, (cx, cy, cz), radius, reach, nearest, near)]
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
                         x = (i * h[0], j * h[1], k * h[2])
-                        best = _closest(c, h, box, x, cand, seeds, normals, bend, width, work)
+                        best = _closest(c, h, box, x, cand, far, width, work)
                         d[i, j, k] = max(best, 1e-300) if inside[i, j, k] else -best
                         if feet and best < width:
                             y[i, j, k, 0], y[i, j, k, 1], y[i, j, k, 2] = work[0, 0], work[0, 1], work[0, 2]
             continue
         top = _split(stack, top, i0, j0, k0, i1, j1, k1, end, kept)
+
+
+@njit
+def _facing(pool, first, patches, turn, x, radius, reach, nearest, out):
+    """Copy to out the patches that can hold the closest point y to a node of a block; their number.
+
+    At y the normal points to the node, so the seed's normal misses it by no more than reach and |x - y| times its turn.
+    """
+    kept = np.int64(0)
+    for s in pool:
+        p = patches[s]
+        vx, vy, vz = x[0] - p[0], x[1] - p[1], x[2] - p[2]
+        vn = vx * p[3] + vy * p[4] + vz * p[5]
+        miss = radius + reach + (nearest + radius) * turn[s]
+        if s == first or vx * vx + vy * vy + vz * vz - vn * vn <= miss * miss:
+            for q in range(7):
+                out[q, kept] = p[q]
+            kept += 1
+    return kept
 
 
 @njit
@@ -186,36 +221,38 @@ def _fill(h, p, inside, width, d, i0, j0, k0, i1, j1, k1):
 
 
 @njit
-def _closest(c, h, box, x, cand, seeds, normals, bend, width, found):
-    """Distance from x to the front; found[0, :3] receives the closest point.
+def _closest(c, h, box, x, cand, r2, width, found):
+    """Distance from x to the front; found[0, :3] receives the closest point. Scratch: r2, a number for each candidate.
 
-    Newton from the nearest seed, then from every seed whose patch of front (curvature `bend`, radius `reach`) can come
+    Newton from the nearest seed, then from every seed whose patch of front (a disc of radius `reach`, bent) can come
     nearer and that is not on a piece already searched.
     """
     hmax = max(h[0], h[1], h[2])
     reach = REACH * hmax
+    px, py, pz, nx, ny, nz, bend = cand
+    for s in range(px.size):
+        r2[s] = (x[0] - px[s]) ** 2 + (x[1] - py[s]) ** 2 + (x[2] - pz[s]) ** 2
     near, first = np.inf, 0
-    for s in cand:
-        r = (x[0] - seeds[s, 0]) ** 2 + (x[1] - seeds[s, 1]) ** 2 + (x[2] - seeds[s, 2]) ** 2
-        if r < near:
-            near, first = r, s
+    for s in range(px.size):
+        if r2[s] < near:
+            near, first = r2[s], s
     near = np.sqrt(near)
     if near - reach > width:
         return max(near, width)
-    best = foot(c, h, box, x, seeds[first], near, found[0])
+    best = foot(c, h, box, x, (px[first], py[first], pz[first]), near, found[0])
     n = np.int64(1)
-    for s in cand:
-        vx, vy, vz = x[0] - seeds[s, 0], x[1] - seeds[s, 1], x[2] - seeds[s, 2]
-        r2 = vx * vx + vy * vy + vz * vz
-        if r2 > (best + reach) ** 2:
+    for s in range(px.size):
+        if r2[s] > (best + reach) ** 2:
             continue
-        vn = vx * normals[s, 0] + vy * normals[s, 1] + vz * normals[s, 2]
-        vt = max(np.sqrt(max(r2 - vn * vn, 0.0)) - reach, 0.0)
+        vn = (x[0] - px[s]) * nx[s] + (x[1] - py[s]) * ny[s] + (x[2] - pz[s]) * nz[s]
         slack = (0.5 * bend[s] + 0.02 / hmax) * reach * reach
-        if np.sqrt(vn * vn + vt * vt) - slack >= best or _searched(found, n, seeds[s], normals[s], hmax):
+        if _farther(r2[s], vn * vn, reach, best + slack):
+            continue
+        p = (px[s], py[s], pz[s])
+        if _searched(found, n, x, p, (nx[s], ny[s], nz[s]), hmax):
             continue
         m = min(n, FOUND - 1)
-        r = foot(c, h, box, x, seeds[s], np.sqrt(r2), found[m])
+        r = foot(c, h, box, x, p, np.sqrt(r2[s]), found[m])
         n = m + 1
         if r < best:
             best = r
@@ -225,11 +262,33 @@ def _closest(c, h, box, x, cand, seeds, normals, bend, width, found):
 
 
 @njit
-def _searched(found, n, p, normal, hmax):
-    """Whether the seed p lies on the smooth piece around a closest point already found."""
+def _farther(r2, vn2, reach, best):
+    """Whether a disc of radius reach at a seed, r from x and |vn| along its axis, is farther than best from x."""
+    vt2, beyond = r2 - vn2, r2 - best * best
+    if vt2 <= reach * reach:
+        return beyond >= vt2
+    beyond += reach * reach  # (vt - reach)^2 + vn^2 >= best^2, without roots
+    return beyond > 0.0 and beyond * beyond >= 4.0 * reach * reach * vt2
+
+
+@njit
+def _searched(found, n, x, p, normal, hmax):
+    """Whether the seed p lies on the smooth piece around a closest point already found.
+
+    Farther off than two cells, only if p has nearly the same tangent plane and the distance to x still grows there as
+    fast as on a piece without a second closest point.
+    """
     for m in range(n):
         ex, ey, ez = p[0] - found[m, 0], p[1] - found[m, 1], p[2] - found[m, 2]
         aligned = found[m, 3] * normal[0] + found[m, 4] * normal[1] + found[m, 5] * normal[2]
-        if ex * ex + ey * ey + ez * ez < 4.0 * hmax * hmax and aligned > 0.8:
+        e2 = ex * ex + ey * ey + ez * ez
+        if e2 >= 16.0 * hmax * hmax or aligned <= 0.8:
+            continue
+        if e2 < 4.0 * hmax * hmax:
+            return True
+        off = ex * normal[0] + ey * normal[1] + ez * normal[2]
+        vx, vy, vz = p[0] - x[0], p[1] - x[1], p[2] - x[2]
+        grows = vx * ex + vy * ey + vz * ez - off * (vx * normal[0] + vy * normal[1] + vz * normal[2])
+        if aligned > 0.95 and off * off < 0.06 * e2 and grows > 0.4 * e2:
             return True
     return False
