@@ -202,6 +202,29 @@ def trajectory(run: xr.Dataset, background: xr.DataArray | None = None, points: 
     return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=_unit(run["time"]), value_format="{:.4g}".format))
 
 
+def compare(named: Mapping[str, xr.Dataset]) -> hv.HoloMap:
+    """Time slider of the fronts of several trajectories that share their times, by their names in the legend.
+
+    Parameters
+    ----------
+    named : mapping from str to xarray.Dataset
+        Trajectories: `u` with dimension `time`. At most 12 times are shown, evenly chosen.
+
+    Returns
+    -------
+    holoviews.HoloMap
+        Over time.
+    """
+    runs = {name: _plotinput.run(data) for name, data in _plotinput.mapping(named, "named").items()}
+    first = next(iter(runs.values()))
+    if any(r.sizes["time"] != first.sizes["time"] for r in runs.values()):
+        raise ValueError(f"named must hold equally many times, got {[r.sizes['time'] for r in runs.values()]}")
+    frames = {}
+    for k in np.unique(np.linspace(0, first.sizes["time"] - 1, MAX_FRAMES).round().astype(int)):
+        frames[float(first["time"][k])] = sets({name: r["u"].isel(time=int(k), drop=True) for name, r in runs.items()})
+    return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=_unit(first["time"]), value_format="{:.4g}".format))
+
+
 def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Overlay:
     """Front positions over time in one picture, coloured by time from dark to light.
 

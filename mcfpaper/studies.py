@@ -10,6 +10,7 @@ import xarray as xr
 
 from mcfpaper import _checks, densities, geometry, grids, oracles, scheme
 from mcfpaper.kernels import spline
+from mcfpaper.solvers import mincut
 
 Reference = xr.Dataset | Callable[[float], xr.DataArray]
 
@@ -212,6 +213,74 @@ def error_budget(
         "front extraction": [_extraction(grids.grid(m, -box / 2, box / 2), r0) for m in sizes],
     }
     return {k: xr.Dataset({"error": ("factor", v)}, {"factor": factors}) for k, v in errors.items()}
+
+
+def level_cut(
+    f: xr.DataArray,
+    densities: xr.Dataset,
+    eps: float,
+    tau: float,
+    level: float,
+    side: str = "minimal",
+    ball: str = "lattice",
+) -> xr.DataArray:
+    """Minimal or maximal minimiser of D8 with f - level in place of the distance, by one minimum cut of its own (T5).
+
+    Parameters
+    ----------
+    f : xarray.DataArray
+        The data of the proximal problem, finite, in length units.
+    densities, eps, tau, ball
+        As in `step`.
+    level : float
+        The level t whose set {u > t} (minimal) or {u >= t} (maximal) is wanted.
+    side : {"minimal", "maximal"}
+        Which minimiser.
+
+    Returns
+    -------
+    xarray.DataArray
+        A boolean set on the grid of `f`.
+    """
+    f = _checks.field(f)
+    rho = _checks.densities(densities, like=f)
+    rho0, rho1 = (rho[v].values.astype(float) for v in ("rho0", "rho1"))
+    weight = (rho0 + rho1) * (f.values - level) / tau
+    cut = mincut.solve(rho0, rho1, weight, eps, _checks.spacing(f), norm=ball, side=side)
+    return f.copy(data=getattr(cut, side))
+
+
+def centred_step(u: xr.DataArray, densities: xr.Dataset, tau: float) -> xr.DataArray:
+    """One explicit step of the limit flow D10 by centred differences, in the plane: a scheme that is not monotone.
+
+    For contrast: it is consistent, and stable for smooth u if tau is below a quarter of the squared spacing, but new
+    values do not depend monotonically on old ones, so that T6 fails.
+    """
+    h = _checks.spacing(u)
+    slope = np.gradient(u.values, *h)
+    steepness = np.sqrt(slope[0] ** 2 + slope[1] ** 2 + 1e-12)  # 0/0 where u is flat
+    curvature = sum(np.gradient(s / steepness, h[i], axis=i) for i, s in enumerate(slope))
+    drift = np.gradient(np.log((densities["rho0"] + densities["rho1"]).values), *h)
+    rate = steepness * curvature + slope[0] * drift[0] + slope[1] * drift[1]
+    return u.copy(data=u.values + tau * rate)
+
+
+def centred_flow(u: xr.DataArray, densities: xr.Dataset, steps: int, tau: float) -> xr.Dataset:
+    """Sets of `steps` steps of `centred_step`, each made a signed distance: a trajectory without a certificate (gap 0).
+
+    Raises
+    ------
+    ValueError
+        If a set becomes empty or full.
+    """
+    states = [geometry.signed_distance(u)]
+    for _ in range(steps):
+        states.append(geometry.signed_distance(centred_step(states[-1], densities, tau)))
+        if np.isinf(states[-1]).any():
+            raise ValueError(f"steps must be fewer than {len(states) - 1}: the set is empty or full then, got {steps}")
+    time = xr.DataArray(np.arange(steps + 1) * tau, dims="time", attrs={"long_name": "time", "units": "length^2"})
+    run = xr.Dataset({"u": xr.concat(states, "time"), "gap": ("time", np.zeros(steps + 1))}, {"time": time})
+    return run.assign_attrs(method="centred", tau=tau)
 
 
 def _disc(grid: xr.Coordinates | xr.DataArray, radius: float) -> xr.DataArray:

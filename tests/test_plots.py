@@ -47,6 +47,8 @@ FIGURES = {
     "trajectory dying": lambda: plots.trajectory(run_of(disc(), 9).chunk(time=1)),
     "trajectory empty": lambda: plots.trajectory(run_of(EMPTY)),
     "trajectory of one time": lambda: plots.trajectory(run_of(disc(), 1)),
+    "compare": lambda: plots.compare({"a": run_of(disc()), "b": run_of(disc(radius=0.4))}),
+    "compare dying": lambda: plots.compare({"a": run_of(disc(), 9), "b": run_of(EMPTY, 9).chunk(time=1)}),
     "fronts": lambda: plots.fronts(run_of(disc()), "fronts", every=2),
     "fronts dying": lambda: plots.fronts(run_of(disc(), 9)),
     "fronts empty": lambda: plots.fronts(run_of(EMPTY)),
@@ -105,6 +107,14 @@ def test_slider_has_the_times_as_keys_and_few_frames():
     long = plots.trajectory(run_of(disc(8), 50))
     assert len(long) == plots.MAX_FRAMES
     assert (long.keys()[0], long.keys()[-1]) == (0.0, pytest.approx(4.9))
+
+
+def test_compared_runs_share_their_times():
+    figure = plots.compare({"a": run_of(disc(8), 30), "b": run_of(disc(8, radius=0.4), 30)})
+    assert (len(figure), figure.keys()[-1]) == (plots.MAX_FRAMES, pytest.approx(2.9))
+    assert [layer.label for layer in figure.last] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"equally many times, got \[3, 4\]"):
+        plots.compare({"a": run_of(disc(8), 3), "b": run_of(disc(8), 4)})
 
 
 def test_curves_are_the_boundaries():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mcfpaper import densities, grids, oracles, studies
-from mcfpaper.geometry import signed_distance
+from mcfpaper import densities, grids, oracles, scheme, studies
+from mcfpaper.geometry import contours, signed_distance
 
 GRID = grids.grid(64, -1.0, 1.0)
 Y, X = grids.mesh(GRID)
@@ -110,3 +110,39 @@ def test_error_budget_tells_the_parts_apart():
     assert 0.7 < slope["tau"] < 1.3
     assert slope["front extraction"] > 3  # fourth order
     assert float(parts["cell size"]["error"].max()) < 0.01 * float(parts["eps"]["error"].max())
+
+
+@pytest.mark.parametrize("ball", ["lattice", "box"])
+def test_level_cut_is_the_level_set_of_the_proximal_solution(ball):
+    """T5: cut by cut against nested cuts; a level on the grid of halvings is decided exactly."""
+    rng = np.random.default_rng(4)
+    f = X.copy(data=rng.integers(0, 33, X.shape) / 32)  # values on the grid of levels
+    rho = xr.Dataset({v: X.copy(data=rng.random(X.shape) + 0.1) for v in ("rho0", "rho1")})
+    f[0, 0], f[0, 1] = 0.0, 1.0  # whatever was drawn, these bound the levels
+    problem = {"densities": rho, "eps": 0.08, "tau": 0.01, "ball": ball}
+    u = scheme.proximal(f, **problem, method="exact", levels=5)
+    sizes = []
+    for level in np.arange(4, 32, 4) / 32:
+        low, high = (studies.level_cut(f, **problem, level=level, side=s) for s in ("minimal", "maximal"))
+        np.testing.assert_array_equal(low, u > level)
+        assert not (low & ~high).any()
+        assert not (high & ~studies.level_cut(f, **problem, level=level - 1e-9)).any()
+        sizes.append(int(low.sum()))
+    assert sizes == sorted(sizes, reverse=True)
+    assert 0 < sizes[3] < X.size
+
+
+def test_centred_flow_of_a_disc():
+    """It is consistent: below the bound of stability a circle follows r' = -1/r + r/s^2 (O5)."""
+    s, tau, steps = 1.2, 2e-4, 100
+    rho = densities.gaussian(GRID, [0.0, 0.0], s**2, [0.0, 0.0], s**2)
+    run = studies.centred_flow(0.6 - R, rho, steps, tau)
+    (curve,) = contours(run["u"][-1])
+    radii = np.hypot(curve["x"], curve["y"])
+    # second order in h: h^2/r^2 = 0.3% of a motion of 0.8 cells, and tau = 2e-4 of 0.01 relative
+    assert float(abs(radii - oracles.gaussian_radius(steps * tau, 0.6, s)).max()) < 0.02 * 2 / 64
+
+
+def test_centred_flow_says_when_nothing_is_left():
+    with pytest.raises(ValueError, match="empty or full"):
+        studies.centred_flow(0.12 - R, densities.uniform(GRID), 40, 2e-4)
