@@ -36,6 +36,7 @@ _HOME = {  # where each public name lives; a sub-module lives in itself
     "signed_distance": "geometry",
     "step": "scheme",
     "subgradient": "operators",
+    "sweep": "sweeps",
     "volume": "geometry",
 }
 __all__ = sorted(_HOME)

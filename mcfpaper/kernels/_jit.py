@@ -3,11 +3,13 @@
 Off by default. Where ``MCFPAPER_CACHE`` names a folder (the runner of the notebooks and the tests do), compiled kernels
 are kept there, in a sub-folder named by a digest of the package's source: numba itself looks at the file of a function
 only, not at those of the functions that it calls. Numba's cache is not safe against two processes that write at once
-(they can take the same file for different signatures), so the first process locks it until it ends; one that
-finds it locked compiles for itself.
+(they can take the same file for different signatures), so there are several caches side by side, and a process takes
+the first that no other holds, until it ends. A new one begins as a copy of the fullest: the workers of a cluster need
+not compile what their client has compiled.
 """
 
 import functools
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +18,8 @@ import numba
 
 from mcfpaper._workspace import package_hash
 
+PLACES = 64  # processes that may have a cache at one time
+
 
 def _cached() -> bool:
     named = os.environ.get("MCFPAPER_CACHE")
@@ -23,30 +27,58 @@ def _cached() -> bool:
         return False
     from filelock import FileLock, Timeout
 
-    folder = Path(named) / package_hash()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        lock.acquire(blocking=False)
-    except (OSError, Timeout):
-        return False
-    _held.append(lock)
-    _prune(folder)
-    numba.config.CACHE_DIR = str(folder)
-    return True
+    folder = Path(named) / _digest()
+    for place in range(PLACES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{place}.lock")
+            lock.acquire(blocking=False)
+        except Timeout:  # an OSError too
+            continue
+        except OSError:
+            return False
+        _held.append(lock)
+        _prune(folder)
+        _seed(folder / str(place))
+        numba.config.CACHE_DIR = str(folder / str(place))
+        return True
+    return False
+
+
+def _digest() -> str:
+    """Of all that makes numba write a file anew; with these unchanged it only adds files, each in one go."""
+    package = Path(__file__).resolve().parents[1]
+    times = [path.stat().st_mtime_ns for path in sorted(package.rglob("*.py"))]
+    return hashlib.sha256(f"{package_hash()} {numba.__version__} {times}".encode()).hexdigest()[:16]
+
+
+def _seed(own: Path) -> None:
+    """Begin a new cache as a copy of the one beside it that holds most, which may be in use: see `_digest`."""
+    if own.exists():
+        return
+    beside = [p for p in own.parent.iterdir() if p.is_dir()]
+    if beside:
+        fullest = max(beside, key=lambda p: sum(1 for _ in p.rglob("*.nbc")))
+        try:
+            shutil.copytree(fullest, own, ignore=shutil.ignore_patterns("*.tmp.*"))
+        except (OSError, shutil.Error):  # what is not there is compiled
+            return
 
 
 def _prune(current: Path) -> None:
     """Delete what other versions of the package left, unless a process holds it."""
-    from filelock import FileLock, Timeout
+    from contextlib import ExitStack
 
-    for other in current.parent.glob("*/lock"):
-        if other.parent != current:
-            try:
-                with FileLock(other, blocking=False):
-                    shutil.rmtree(other.parent, ignore_errors=True)
-            except (OSError, Timeout):
-                continue
+    from filelock import FileLock
+
+    for other in {lock.parent for lock in current.parent.glob("*/*.lock")} - {current}:
+        try:
+            with ExitStack() as held:
+                for lock in other.glob("*.lock"):
+                    held.enter_context(FileLock(lock, blocking=False))
+                shutil.rmtree(other, ignore_errors=True)
+        except OSError:
+            continue
 
 
 _held: list = []  # locks live as long as the process
