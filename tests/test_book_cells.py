@@ -50,6 +50,15 @@ def test_outputs_of_other_kinds():
     assert 'class="code"' in render(code("mcf.plots.png(x)", picture())).body
 
 
+def test_setting_up_figures_leaves_nothing_in_the_page():
+    """What fetches libraries is left out with its empty places."""
+    set_up = [output for output in outputs(NAMES[0])[:4] if not is_figure(output)]
+    assert set_up
+    body = render(code("x", *set_up)).body
+    assert "output" not in body
+    assert "<script" not in body
+
+
 def test_headings_of_one_name_have_places_of_their_own():
     """And a formula in one is none of its address."""
     sections = render(*prose("## Same\n\ntext\n\n## Same", "## Same", "## $x$")).sections
