@@ -22,6 +22,7 @@ from mcfpaper.solvers.force import Frame
 STEP = 0.5  # distance of nodes, in cells
 GHOSTS = 12  # mirror nodes: a spline forgets its end to 0.27^12
 LEAST = 12  # nodes on a curve; a shorter one is left to other methods
+PATIENCE = 20  # iterations after which 1e-3 cells will do: linear convergence, at kinks
 FLOOR = 0.1  # least slope a used in the linear system
 
 
@@ -131,8 +132,8 @@ def _thinned(line, least, closed):
 class Front:
     """Curves with everything that Newton's method needs at their nodes."""
 
-    def __init__(self, curves, spacing):
-        self.curves, self.h = curves, np.asarray(spacing, float)
+    def __init__(self, curves, spacing, smear=None):
+        self.curves, self.h, self.rest = curves, np.asarray(spacing, float), np.inf
         self.splines = [q.spline() for q in curves]
         offsets = np.cumsum([0, *(len(q.nodes) for q in curves)])
         self.parts = [slice(a, b) for a, b in pairwise(offsets)]
@@ -146,6 +147,7 @@ class Front:
             else:  # even reflection at the ends
                 self.before[a], self.after[b - 1] = a + 1, b - 2
                 self.hp[part], self.hm[part] = np.r_[step, step[-1]], np.r_[step[0], step]
+        self.smear = smear or float(np.concatenate([self.hm, self.hp]).mean())
         self.frame = self._frame([t[: len(q.nodes)] for q, (_, t) in zip(curves, self.splines, strict=True)])
 
     def _frame(self, parameters):
@@ -155,7 +157,7 @@ class Front:
         size = np.sqrt((d * d).sum(1))
         normal = np.stack([-d[:, 1], d[:, 0]], 1) / size[:, None]
         bend = (d[:, 1] * dd[:, 0] - d[:, 0] * dd[:, 1]) / size**3
-        return Frame(x / self.h, normal, np.stack([bend, 0.0 * bend], 1))
+        return Frame(x / self.h, normal, np.stack([bend, 0.0 * bend], 1), smear=self.smear)
 
     def directions(self, width):
         """Unit vectors along which nodes move: the outward normal, turned along the wall near an end on it."""
@@ -245,40 +247,48 @@ def relax(problem, u, limit=40):
 
 def refined(problem, front):
     """The solution with twice as many nodes, from that on the nodes of `front`: as `relax`."""
-    return newton(problem, Front([q.doubled() for q in front.curves], problem.spacing))
+    return newton(problem, Front([q.doubled() for q in front.curves], problem.spacing), 15)
 
 
 def newton(problem, now, limit=40):
-    """Iterate from the Front `now`: as `relax`."""
-    px, width = problem.px, width_at_walls(problem)
+    """Iterate from the Front `now`: as `relax`.
+
+    Damped where it has to be: a + damping in place of a, so that the move tends to one down the gradient of the energy
+    (D8). A move is taken if the force at its end does not oppose it by more than half of what drove it at its start:
+    the energy then falls, by the trapezoidal rule. Where rays end early, the derivative of `open_shares` is left out:
+    it lessens the second variation of the energy, so that near a minimiser the iteration still converges, linearly.
+    """
+    px, width, damping = problem.px, width_at_walls(problem), 0.0
     for iteration in range(1, limit + 1):
         c, k, a = problem.linearise(now.frame)
         if not np.isfinite(c).all():
             return None, iteration
-        update, _ = linear_system(problem, now, k, a)
-        v = update(c)
-        size, largest = np.sqrt((v * v).mean()), np.abs(v).max()
-        t = min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
-        least = t / 32
+        mass = 0.5 * (now.hm + now.hp) / problem.rate(now.frame)
         while True:
-            curves = now.moved(t * v, width)
-            new = None if curves is None or not _inside(curves, problem) else Front(curves, problem.spacing)
-            if new is not None:
-                if largest < 1e-7 * px:
+            update, _ = linear_system(problem, now, k, a, damping)
+            v = update(c)
+            largest, drive = np.abs(v).max(), (mass * c * v).sum()
+            t = min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
+            curves = now.moved(t * v, width) if t > 0.25 else None
+            if curves is not None and _inside(curves, problem):
+                new = Front(curves, problem.spacing, now.smear)
+                new.rest = largest
+                if largest < (1e-7 if iteration < PATIENCE else 1e-3) * px:
                     return new, iteration
-                rest = update(problem.drive(new.frame)[0])
-                if np.sqrt((rest * rest).mean()) <= (1.0 - 0.25 * t) * size or largest < 1e-5 * px:
+                brake = (mass * problem.drive(new.frame)[0] * v).sum()
+                if brake >= -0.5 * drive > -np.inf or largest < 1e-5 * px:
                     break
-            t *= 0.5
-            if t < least:
+            damping = max(4.0 * damping, 0.5)
+            if damping > 1e4:
                 return None, iteration
-        now = new
+        now, damping = new, damping / 4.0 if damping > 1.0 else 0.0
         if now.uneven():
             curves = [q.resampled(now.hp[part].mean()) for q, part in zip(now.curves, now.parts, strict=True)]
             if any(q is None for q in curves):
                 return None, iteration
             now = Front(curves, problem.spacing)
-    return None, limit
+            now.rest = largest
+    return now, limit
 
 
 def _inside(curves, problem):
@@ -291,17 +301,18 @@ def width_at_walls(problem):
     return max(2.0 * np.sqrt(problem.tau), 8.0 * problem.px)
 
 
-def linear_system(problem, front, k, a):
+def linear_system(problem, front, k, a, damping=0.0):
     """Newton's update as a function of c, and whether the linearised problem obeys a maximum principle.
 
-    It does if the solution for c = 1 is positive (a > 0 suffices, a < 0 here and there does no harm); otherwise
-    a is raised to FLOOR.
+    It does if the solution for c = 1 is positive (a > 0 suffices, a < 0 here and there does no harm); otherwise, and
+    where the update is to be damped, a is raised to FLOOR + `damping`.
     """
     rate = problem.rate(front.frame)
     slope = rate * front.along(k / rate)
     k = np.maximum(k, 1e-3 * problem.tau)
-    update = front.system(k, slope, a)
-    answer = update(np.ones(len(a)))
-    if answer.min() > 0.0 and answer.max() < 1.0 / FLOOR:
-        return update, True
-    return front.system(k, slope, np.maximum(a, FLOOR)), False
+    if not damping:
+        update = front.system(k, slope, a)
+        answer = update(np.ones(len(a)))
+        if answer.min() > 0.0 and answer.max() < 1.0 / FLOOR:
+            return update, True
+    return front.system(k, slope, np.maximum(a, FLOOR) + damping), False

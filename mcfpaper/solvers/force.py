@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcfpaper.kernels import spline
+from mcfpaper.solvers.rays import reflected
 
 
 class Field:
@@ -36,23 +37,26 @@ class Field:
 
     def folded(self, points):
         """Index points reflected into the box: the field is continued evenly."""
-        high = np.array(self.shape) - 0.5
-        points = np.where(points < -0.5, -1.0 - points, points)
-        return np.where(points > high, 2.0 * high - points, points)
+        return reflected(points, self.shape)[0]
 
 
 @dataclass
 class Frame:
-    """Front points (m, d) in index units, unit normals into the set, principal values (m, 2) of Dn (0 if missing)."""
+    """Front points (m, d) in index units, unit normals into the set, principal values (m, 2) of Dn (0 if missing).
+
+    `open` (m, 2): the shares of the mass at y - eps n and y + eps n that are pushed to y (`rays`), all if None.
+    """
 
     points: np.ndarray
     normals: np.ndarray
     bends: np.ndarray
+    open: np.ndarray | None = None
+    smear: float | None = None
 
     def shifted(self, s, spacing):
         """The parallel front at distance s inward."""
         safe = np.maximum(1.0 + s * self.bends, 0.1)
-        return Frame(self.points + s * self.normals / spacing, self.normals, self.bends / safe)
+        return Frame(self.points + s * self.normals / spacing, self.normals, self.bends / safe, self.open)
 
 
 def frame(u, points, spacing):
@@ -84,6 +88,8 @@ def force(front, rho0, rho1, eps):
     shift = eps * front.normals / rho0.spacing
     outer = rho0(front.points - shift)
     inner = rho1(front.points + shift)
+    if front.open is not None:
+        outer, inner = outer * front.open[:, 0], inner * front.open[:, 1]
     plus = np.maximum(1.0 - eps * front.bends, 0.0)
     minus = np.maximum(1.0 + eps * front.bends, 0.0)
     gained, lost = outer * plus.prod(1), inner * minus.prod(1)

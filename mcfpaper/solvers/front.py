@@ -20,6 +20,7 @@ from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import FLOOR, Problem, relax
 
 DEFAULT_TOL = 5e-3  # cells
+KINK = 0.1  # cells: least gap of a front with kinks, where no barriers are found; what refining changes comes on top
 ROUGH = 0.2  # cells: how near the method on the grid has to come for that on curves to take over
 
 
@@ -82,36 +83,42 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
     if not (f > 0).any() or np.isposinf(f).all():
         return _trivial(f.shape, bool((f > 0).any()))
     tol = DEFAULT_TOL * max(spacing) if tol is None else tol
+    problem = Problem(f, rho0, rho1, eps, tau, spacing)
     start = f if guess is None else guess
-    problem = (f, rho0, rho1, eps, tau, spacing)
-    first = None
+    found = []
     if (start > 0).any() and (start <= 0).any():
-        first = _candidate(start, *problem, tol, fresh=guess is None)
-        if first.converged and first.certified and not _doubtful(f, eps, tau, spacing):
-            return first
-    return _best(first, *problem, tol)
-
-
-def _best(first, f, rho0, rho1, eps, tau, spacing, tol):
-    """Of the local minimisers found from several starts, and the empty and the full set, the one of least energy."""
-    problem = (f, rho0, rho1, eps, tau, spacing)
-    candidates = [_trivial(f.shape, False, "empty"), _trivial(f.shape, True, "full")]
-    if first is not None and np.isfinite(first.u).all():
-        candidates.append(first)
-    starts = [_coarse(*problem)]
-    if first is None or not first.converged:
-        starts.append(_predictor(*problem))
-    for w in starts:
+        found.append(_solved(problem, start, tol))
+        if found[0].settled and not _doubtful(f, eps, tau, spacing):
+            result = found[0].result(problem, tol)
+            if result is not None and result.converged and result.certified:
+                return result
+    for propose in (_coarse, _predictor):
+        w = propose(f, rho0, rho1, eps, tau, spacing)
         if (w > 0).any() and (w <= 0).any():
-            r = _candidate(w, *problem, tol, reason="global")
-            if np.isfinite(r.u).all():
-                candidates.append(r)
-    scores = []
-    for r in candidates:
-        energy, perimeter = _energy(r.u, *problem)
+            found.append(_solved(problem, w, tol, "global"))
+        if any(candidate.settled for candidate in found):
+            break
+    return _best(problem, found, tol)
+
+
+def _best(problem, found, tol):
+    """Of the candidates `found`, the empty and the full set, the one of least energy."""
+    shape = problem.shape
+    results = [_trivial(shape, False, "empty"), _trivial(shape, True, "full")]
+    scores = [energy(r.u, problem)[0] for r in results]
+    for candidate in found:
+        value, perimeter = energy(candidate.u, problem)
         # near ties go to what is known best: quadrature errors are below 1e-4 of the perimeter
-        scores.append(energy + perimeter * ((0.0 if r.converged else 1e-2) + (1e-4 if r.reason == "global" else 0.0)))
-    return candidates[int(np.argmin(scores))]
+        doubt = (0.0 if candidate.settled else 1e-2) + (1e-4 if candidate.reason == "global" else 0.0)
+        scores.append(value + perimeter * doubt)
+        results.append(candidate)
+    for best in np.argsort(scores, kind="stable"):
+        result = results[best]
+        if isinstance(result, Candidate):
+            result = result.result(problem, tol)
+        if result is not None:
+            return result
+    raise AssertionError("unreachable: the empty set is always a result")
 
 
 def _trivial(shape, full, reason=""):
@@ -119,53 +126,77 @@ def _trivial(shape, full, reason=""):
     return Result(np.full(shape, np.inf if full else -np.inf), 0.0, not reason, 0, True, reason)
 
 
-def _candidate(w, f, rho0, rho1, eps, tau, spacing, tol, fresh=False, reason=""):
+@dataclass
+class Candidate:
+    """A set that the solver came to from one start: its signed distance, and its curves where it has them."""
+
+    u: np.ndarray
+    curves: object
+    state: object
+    iterations: int
+    settled: bool
+    reason: str = ""
+
+    def result(self, problem, tol):
+        """The front with its certificate, on finer nodes if it takes them; None if curves turn out to cross."""
+        if self.curves is None:
+            gap = min(float(self.state.gap), problem.size)
+            certified = self.u.ndim != 2 and self.state.least > FLOOR and _rays_free(self.u, self.state.front, problem)
+            return Result(self.u, gap, bool(certified), self.iterations, bool(gap <= tol), self.reason)
+        front, iterations = self.curves, self.iterations
+        proof, shift = barriers.certify(problem, front), front.rest if front.rest > 1e-6 * problem.px else 0.0
+        if not proof.simple:
+            return None
+        for _ in range(2):
+            whole = (problem.open(front.frame) == 1.0).all()
+            if proof.gap + shift <= tol and (whole or front is not self.curves):
+                break
+            finer, more = curves.refined(problem, front)
+            better = None if finer is None else barriers.certify(problem, finer)
+            iterations += more
+            if better is None or not better.simple:
+                break
+            # where the force depends on which ray ends first, the nodes bring an error that no barrier sees
+            shift = 0.0 if whole else float(np.abs(finer.distances(front.frame.points)).max()) + finer.rest
+            front, proof = finer, better
+        bound = min(proof.gap, problem.px if front is self.curves else KINK * problem.px)
+        gap = min(bound + (shift if proof.gap < np.inf else 5.0 * shift), problem.size)
+        u = self.u if front is self.curves else front.distance(problem.shape)
+        return Result(u, gap, proof.holds, iterations, bool(gap <= tol), self.reason)
+
+
+def _solved(problem, w, tol, reason=""):
     """The local minimiser that Newton's method finds from `w`."""
-    plain, iterations = Problem(f, rho0, rho1, eps, tau, spacing), 0
-    if f.ndim == 2:
-        front, iterations = curves.relax(plain, w)
-        if front is not None and (out := _on_curves(plain, front, iterations, tol, reason)) is not None:
-            return out
-    near = np.abs(w) < eps + 6 * max(spacing)
+    iterations = 0
+    if w.ndim == 2:
+        front, iterations = curves.relax(problem, w)
+        if front is not None:
+            return Candidate(front.distance(w.shape), front, None, iterations, front.rest < ROUGH * problem.px, reason)
+    near = np.abs(w) < problem.eps + 6 * problem.px
     edges = [near.take(i, axis).any() for axis in range(w.ndim) for i in (0, -1)]
-    pad = min(int(eps / min(spacing)) + 16, min(w.shape)) if any(edges) else 0
-    problem = Problem(f, rho0, rho1, eps, tau, spacing, pad) if pad else plain
-    state, more, _ = relax(problem, w, tol if f.ndim != 2 else max(tol, ROUGH * max(spacing)), fresh)
+    pad = min(int(problem.eps / min(problem.spacing)) + 16, min(w.shape)) if any(edges) else 0
+    padded = problem.padded(pad)
+    state, more, _ = relax(padded, w, tol if w.ndim != 2 else max(tol, ROUGH * problem.px))
     iterations += more
     if state is None:
-        return Result(np.full(w.shape, -np.inf), 0.0, False, iterations, False, "empty")
-    w = problem.cropped(state.w)
-    if f.ndim == 2:
-        front, more = curves.relax(plain, w)
-        if front is not None and (out := _on_curves(plain, front, iterations + more, tol, reason)) is not None:
-            return out
-    u = redistance(w, spacing)
-    certified = f.ndim != 2 and state.least > FLOOR and _rays_free(u, state.front, plain, problem.pad)
-    return Result(u, float(state.gap), bool(certified), iterations, bool(state.gap <= tol), reason)
+        return Candidate(np.full(w.shape, -np.inf), None, None, iterations, False, "empty")
+    w = padded.cropped(state.w)
+    if w.ndim == 2:
+        front, more = curves.relax(problem, w)
+        if front is not None:
+            iterations += more
+            return Candidate(front.distance(w.shape), front, None, iterations, front.rest < ROUGH * problem.px, reason)
+    u = redistance(w, tuple(problem.spacing))
+    return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason)
 
 
-def _rays_free(u, front, problem, pad):
+def _rays_free(u, front, problem):
     """Whether eps |curvature| < 1 and the points y ± eps n are at distance eps from the front, to half a cell."""
     frame, eps = front.frame, problem.eps
     d = Field(u, problem.spacing)
     reach = eps * frame.normals / problem.spacing
-    ends = [sign * d(frame.points - pad + sign * reach) - eps for sign in (1.0, -1.0)]
+    ends = [sign * d(frame.points - problem.pad + sign * reach) - eps for sign in (1.0, -1.0)]
     return eps * np.abs(frame.bends).max() < 1.0 and np.abs(ends).max() < 0.5 * problem.px
-
-
-def _on_curves(problem, front, iterations, tol, reason):
-    """Result of a front of curves; None if they cross."""
-    proof = barriers.certify(problem, front)
-    for _ in range(2):
-        if proof.gap <= tol or not proof.holds:
-            break
-        finer, more = curves.refined(problem, front)
-        if finer is None:
-            break
-        front, iterations, proof = finer, iterations + more, barriers.certify(problem, finer)
-    if not proof.simple:
-        return None
-    return Result(front.distance(problem.shape), proof.gap, proof.holds, iterations, bool(proof.gap <= tol), reason)
 
 
 def _doubtful(f, eps, tau, spacing):
@@ -204,11 +235,18 @@ def _refined(w, m, shape):
 
 
 def _coarse(f, rho0, rho1, eps, tau, spacing):
-    """Level function of the exact minimiser on a coarser lattice, smoothed: right topology, rough shape."""
-    m = max(1, int(eps / (2.5 * max(spacing))))
+    """Level function of the exact minimiser on a coarser lattice, smoothed: right topology, rough shape.
+
+    The lattice is cut to the surroundings of the old front.
+    """
+    m = max(1, int(eps / (2.5 * max(spacing))) if f.ndim < 3 else round(eps / (2.0 * max(spacing))))
     g, a, b = (_blocks(v, m) for v in (f, rho0, rho1))
     wide = tuple(m * h for h in spacing)
-    cut = mincut.solve(a, b, g * (a + b) / tau, max(eps, max(wide)), wide, side="minimal").minimal
+    reach = eps + 4.0 * np.sqrt(tau) + 2.0 * max(wide)
+    near = np.argwhere(np.abs(g) <= max(reach, np.abs(g).min()))
+    box = tuple(slice(i, j + 1) for i, j in zip(near.min(0), near.max(0), strict=True))
+    cut, pull = g > 0, g * (a + b) / tau
+    cut[box] = mincut.solve(a[box], b[box], pull[box], max(eps, max(wide)), wide, side="minimal").minimal
     if cut.all() or not cut.any():
         return np.full(f.shape, np.inf if cut.all() else -np.inf)
     return _refined(gaussian_filter(redistance(np.where(cut, 1.0, -1.0), wide), 1.5), m, f.shape)
@@ -223,11 +261,13 @@ def _predictor(f, rho0, rho1, eps, tau, spacing):
     return _refined(w, m, f.shape)
 
 
-def _energy(u, f, rho0, rho1, eps, tau, spacing):
+def energy(u, problem):
     """D8's energy of {u > 0}, u a signed distance, and its nonlocal perimeter.
 
     Sub-cell: each cell counts by its share on the inner side of a plane.
     """
+    f, rho0, rho1 = problem.data
+    eps, tau, spacing = problem.eps, problem.tau, problem.spacing
     cell = float(np.prod(spacing))
     if np.isinf(u).all():
         return (0.0 if u.flat[0] < 0 else -cell * float((f * (rho0 + rho1)).sum()) / tau), 0.0

@@ -18,6 +18,7 @@ from scipy.sparse.linalg import cg
 from mcfpaper.kernels import spline
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers.force import Field, force, frame
+from mcfpaper.solvers.rays import open_shares
 
 BAND = 3.0  # half width of the band, in cells
 WIDTH = 12.0  # exact distances up to here: a spline forgets the kink there to 0.27^12
@@ -36,11 +37,17 @@ class Problem:
         self.spacing = np.asarray(spacing, float)
         self.px = float(max(spacing))
         self.eps, self.tau, self.pad = float(eps), float(tau), pad
+        self.data = f, rho0, rho1
         f, rho0, rho1 = (np.pad(v, pad, mode="symmetric") for v in (f, rho0, rho1))
         self.shape = f.shape
+        self.size = float(np.sqrt((np.array(f.shape) ** 2 * self.spacing**2).sum()))
         self.f = Field(f, spacing)
         self.rho0, self.rho1 = Field(rho0, spacing, 0.0), Field(rho1, spacing, 0.0)
         self.floor = 1e-12 * float(np.max(rho0 + rho1)) + 1e-300
+
+    def padded(self, pad):
+        """The same problem on a box widened by `pad` reflected cells."""
+        return Problem(*self.data, self.eps, self.tau, tuple(self.spacing), pad) if pad else self
 
     def cropped(self, w):
         """The part of a level function inside the true box."""
@@ -59,9 +66,16 @@ class Problem:
 
     def drive(self, front):
         """c = f - (tau/rho) p, and k."""
+        self.open(front)
         r = force(front, self.rho0, self.rho1, self.eps)
         rate = self.rate(front)
         return self.f(front.points) - rate * r.p, rate * r.pushed
+
+    def open(self, front):
+        """The shares of the mass at distance eps that come to the points of `front`."""
+        if front.open is None:
+            front.open = open_shares(front, self.shape, self.spacing, self.eps, front.smear or 0.5 * self.px)
+        return front.open
 
     def rate(self, front):
         """tau/rho"""
