@@ -17,11 +17,14 @@ def reproduce_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="number, file name or path; default: all")
     parser.add_argument("--scale", choices=("quick", "full"), help="default: MCFPAPER_SCALE, else quick")
     parser.add_argument("--inplace", action="store_true", help="renew the committed notebooks and records too")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="dask scheduler for the parameter studies, tcp://HOST:PORT"
+    )
 
     def run(arguments: argparse.Namespace) -> int:
         from .reproduce import reproduce
 
-        return reproduce(arguments.names, scale=arguments.scale, inplace=arguments.inplace)
+        return reproduce(arguments.names, arguments.scale, arguments.inplace, arguments.scheduler)
 
     return run
 

@@ -1,7 +1,8 @@
 """Where the checkout is, where runs write, at which scale, and which code a notebook holds.
 
 Environment variables (all optional): ``MCFPAPER_SCALE`` quick or full; ``MCFPAPER_DATA`` the folder of
-produced data; ``MCFPAPER_ROOT`` the checkout; ``MCFPAPER_CACHE`` the folder of compiled kernels. The runner also sets
+produced data; ``MCFPAPER_ROOT`` the checkout; ``MCFPAPER_CACHE`` the folder of compiled kernels; ``MCFPAPER_SCHEDULER``
+the dask scheduler that parameter studies use. The runner also sets
 ``MCFPAPER_RECORDS``, where a notebook that it executes leaves its records until it has ended, and
 ``MCFPAPER_NOTEBOOK``, that notebook's name.
 """

@@ -132,9 +132,7 @@ def connected(client: Client | str | None = None, jobs: int = 1) -> Iterator[Cli
     TypeError
         If `client` is neither a `distributed.Client` nor an address, or an asynchronous one.
     ConnectionError
-        If no scheduler answers at the address.
-    RuntimeError
-        If a worker lacks this version of the package.
+        If no scheduler answers at the address, or a worker lacks this version of the package.
     """
     chosen = client if client is not None else _active()
     if isinstance(chosen, str):
@@ -182,6 +180,10 @@ def _at(address: str) -> Iterator[Client]:
         yield _checked(client)
 
 
+def _version() -> str:
+    return version("mcfpaper")
+
+
 def _checked(client: Client) -> Client:
     """The client, if its workers can do our jobs."""
     from distributed import Client
@@ -192,12 +194,28 @@ def _checked(client: Client) -> Client:
         raise TypeError("client must be a synchronous distributed.Client, got an asynchronous one")
     where = client.scheduler.address
     try:
-        found = set(client.run(version, "mcfpaper").values())
+        found = set(client.run(_version).values())
     except Exception as error:  # of whatever kind a worker meets
-        raise RuntimeError(f"a worker of {where} cannot load mcfpaper: {error}") from error
-    if other := found - {version("mcfpaper")}:
-        raise RuntimeError(f"workers of {where} have mcfpaper {', '.join(other)}; here it is {version('mcfpaper')}")
+        raise ConnectionError(f"a worker of {where} cannot load mcfpaper: {error}") from error
+    if other := found - {_version()}:
+        raise ConnectionError(f"workers of {where} have mcfpaper {', '.join(other)}; here it is {_version()}")
     return client
+
+
+@contextlib.contextmanager
+def named(address: str | None) -> Iterator[None]:
+    """Let this process and those that it starts use the scheduler at an address (None: that of the environment)."""
+    before = os.environ.get(VARIABLE)
+    if address := address or before:
+        with _at(address) as client:
+            link = dashboard(client)
+            print(f"Parameter studies run at {address}" + f", dashboard: {link}" * bool(link), file=sys.stderr)
+        os.environ[VARIABLE] = address
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
+        os.environ.update({} if before is None else {VARIABLE: before})
 
 
 def dashboard(client: Client) -> str:

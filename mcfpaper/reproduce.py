@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import _workspace, ledger
+from . import _workspace, cluster, ledger
 from .report import report
 
 INDEX = "00"  # the notebook that shows the committed records
@@ -46,7 +46,9 @@ def _is_named(path: Path, name: str) -> bool:
     return name in (path.stem, path.name) or Path(name).resolve() == path.resolve()
 
 
-def reproduce(names: Sequence[str] = (), scale: str | None = None, inplace: bool = False) -> int:
+def reproduce(
+    names: Sequence[str] = (), scale: str | None = None, inplace: bool = False, scheduler: str | None = None
+) -> int:
     """Execute notebooks, each in a fresh kernel, then report their claims.
 
     Parameters
@@ -57,6 +59,9 @@ def reproduce(names: Sequence[str] = (), scale: str | None = None, inplace: bool
         By default that of ``MCFPAPER_SCALE``.
     inplace : bool
         Renew the committed notebooks and ``data/claims.json`` too, for notebooks whose claims all hold.
+    scheduler : str, optional
+        Address of a dask scheduler for the parameter studies of the notebooks; by default that of
+        ``MCFPAPER_SCHEDULER``, else they run on this machine.
 
     Returns
     -------
@@ -67,6 +72,8 @@ def reproduce(names: Sequence[str] = (), scale: str | None = None, inplace: bool
     ------
     ValueError
         Before any work, for an unknown notebook or scale, or `inplace` at full scale.
+    ConnectionError
+        Before any work, if no scheduler answers, or its workers lack this version of the package.
     """
     scale = scale or _workspace.scale()
     if scale not in _workspace.SCALES:
@@ -78,7 +85,8 @@ def reproduce(names: Sequence[str] = (), scale: str | None = None, inplace: bool
         paths.sort(key=lambda path: path.stem.startswith(INDEX))
     finished = []
     try:
-        _run_all(paths, scale, inplace, finished)
+        with cluster.named(scheduler):
+            _run_all(paths, scale, inplace, finished)
     except KeyboardInterrupt:
         left = " ".join(path.stem for path in paths if path.stem not in finished)
         print(f"\nInterrupted. Finished and kept: {', '.join(finished) or 'none'}. Left: {left}", file=sys.stderr)

@@ -152,7 +152,7 @@ def _on_workers(
     place = {future.key: k for k, future in enumerate(futures)}
     try:
         with _bar(points, show, client) as bar:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 k = place[future.key]
                 try:
                     outcome = future.result()

@@ -1,0 +1,225 @@
+"""A scheduler and workers started from the command line, as a user would, and what becomes of work when they die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import checkouts
+import dask
+import nbformat
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import Client, LocalCluster
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import LATTICE, chunkings, densities, fields, grids, radii
+
+import mcfpaper as mcf
+from mcfpaper import cluster
+from mcfpaper import operators as op
+from mcfpaper.__main__ import main
+
+WORKER = ("worker", "--nthreads", "1", "--no-dashboard")
+
+
+class Cluster:
+    """Processes of a scheduler and its workers."""
+
+    def __init__(self, folder):
+        self.folder, self.processes = folder, []
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+        self.address = self.wait_for("Scheduler at:", 0).split()[-1]
+
+    def start(self, *arguments):
+        path = self.folder / f"{len(self.processes)}.log"
+        command = [sys.executable, "-m", "dask", *arguments]
+        environment = os.environ | cluster.PINNED | {"PYTHONPATH": os.path.dirname(__file__)}
+        with path.open("w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)
+        self.processes.append((process, path))
+        return len(self.processes) - 1
+
+    def wait_for(self, text, number):
+        process, log = self.processes[number]
+        for _ in range(1200):
+            if lines := [line for line in log.read_text().splitlines() if text in line]:
+                return lines[0]
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(log.read_text())
+
+    def work(self, *options):
+        number = self.start(*WORKER, *options, self.address)
+        self.wait_for("Registered to:", number)
+        return number
+
+    def end(self):
+        for process, _ in reversed(self.processes):
+            process.terminate()
+        for process, _ in self.processes:
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A scheduler with two workers."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        for _ in range(2):
+            made.work()
+        yield made
+    finally:
+        made.end()
+
+
+def squares(k):
+    return {"square": k**2, "pid": os.getpid()}
+
+
+def test_a_scheduler_is_found_by_argument_variable_and_active_client(running, monkeypatch):
+    def used(**options):
+        out = mcf.sweep(squares, {"k": range(4)}, **options)
+        assert out["square"].values.tolist() == [0, 1, 4, 9]
+        return set(out["pid"].values)
+
+    with Client(running.address, set_as_default=False) as client:
+        workers = set(client.run(os.getpid).values())
+        assert len(workers) == 2
+        assert used(client=client) <= workers
+    assert used(client=running.address) <= workers
+    monkeypatch.setenv(cluster.VARIABLE, running.address)
+    assert used() <= workers
+    monkeypatch.setenv(cluster.VARIABLE, "tcp://127.0.0.1:1")
+    with Client(running.address):
+        assert used() <= workers  # what the program does counts for more than the environment
+
+
+def test_the_dashboard_is_told(running, capsys):
+    mcf.sweep(squares, {"k": range(2)}, client=running.address, progress=True)
+    said = capsys.readouterr().err
+    assert "dask dashboard: http://127.0.0.1:" in said
+    assert "sweep: 100%" in said
+
+
+def test_no_scheduler_at_the_address(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cluster, "TIMEOUT", 0.5)
+    with pytest.raises(ConnectionError, match=r"no dask scheduler answers at 'tcp://127\.0\.0\.1:1'"):
+        mcf.sweep(squares, {"k": [1]}, client="tcp://127.0.0.1:1")
+    with pytest.raises(ConnectionError, match="no dask scheduler answers at 'nonsense://'"):
+        mcf.sweep(squares, {"k": [1]}, client="nonsense://")
+    checkouts.make(tmp_path, monkeypatch)
+    checkouts.write_notebook(tmp_path, "01_one", "1")
+    assert main(["reproduce", "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    assert "no dask scheduler answers" in capsys.readouterr().err
+    assert not (tmp_path / "data" / "runs").exists()
+
+
+def test_workers_with_another_version_or_none_are_refused(running, monkeypatch):
+    def broken(self, function):
+        raise ModuleNotFoundError("No module named 'mcfpaper'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "version", lambda name: "0.0.1")
+        with pytest.raises(ConnectionError, match=r"have mcfpaper .*; here it is 0\.0\.1"):
+            mcf.sweep(squares, {"k": [1]}, client=running.address)
+    monkeypatch.setattr(Client, "run", broken)
+    with pytest.raises(ConnectionError, match=r"a worker of .* cannot load mcfpaper: No module named 'mcfpaper'"):
+        mcf.sweep(squares, {"k": [1]}, client=running.address)
+
+
+def test_reproduce_hands_the_scheduler_to_the_notebooks(running, monkeypatch, tmp_path, capsys):
+    checkouts.make(tmp_path, monkeypatch)
+    code = "import os, mcfpaper\nout = mcfpaper.sweep(lambda k: os.getppid() + 0 * k, {'k': [1, 2]})['value']"
+    path = checkouts.write_notebook(tmp_path, "01_one", code, "print(sorted(set(out.values.tolist())))")
+    monkeypatch.delenv(cluster.VARIABLE, raising=False)
+    assert main(["reproduce", "--scheduler", running.address]) == 0
+    assert f"Parameter studies run at {running.address}, dashboard: http" in capsys.readouterr().err
+    assert cluster.VARIABLE not in os.environ
+    executed = nbformat.read(tmp_path / "data/runs/quick/notebooks" / path.name, 4)
+    nannies = {process.pid for process, _ in running.processes[1:]}
+    (output,) = executed.cells[2].outputs
+    assert set(eval(output["text"])) <= nannies
+
+
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_operators_on_workers_equal_numpy_bit_for_bit(running, data):
+    """Sums to rounding: at most 300 terms, in another order."""
+    coords = data.draw(grids())
+    u, rho = data.draw(fields(coords)), data.draw(densities(coords))
+    eps, ball = data.draw(radii(coords)), data.draw(st.sampled_from(LATTICE))
+    lazy, lazy_rho = data.draw(chunkings(u)), rho.map(lambda r: data.draw(chunkings(r)))
+    bits = {"dilate": (eps, ball), "erode": (eps, ball), "subgradient": (rho, eps, ball)}
+    sums = {"nonlocal_tv": (eps, ball), "risk": ()}  # those of sets would compile more
+    there = {name: getattr(op, name)(lazy, *(lazy_rho if a is rho else a for a in args)) for name, args in bits.items()}
+    there |= {name: getattr(op, name)(lazy, lazy_rho, *args) for name, args in sums.items()}
+    with Client(running.address):
+        (there,) = dask.compute(there)
+    for name, args in bits.items():
+        np.testing.assert_array_equal(there[name], getattr(op, name)(u, *args))
+    for name, args in sums.items():
+        here = float(getattr(op, name)(u, rho, *args))
+        assert abs(float(there[name]) - here) <= 1e-12 * (abs(here) + 10 / eps)
+
+
+def test_a_killed_worker_does_not_change_the_result(tmp_path):
+    """SIGKILL in the middle of a computation; no nanny starts the worker anew, the other one finishes."""
+    made = Cluster(tmp_path)
+    try:
+        first = made.work("--no-nanny")
+        made.work("--no-nanny")
+        x = np.linspace(-1, 1, 240)
+        u = xr.DataArray(np.sin(9 * x)[:, None] * np.cos(7 * x), {"y": x, "x": x}, ("y", "x"))
+        with Client(made.address) as client:
+            slow = u.chunk(y=20, x=20)
+            slow = slow.copy(data=slow.data.map_blocks(pause, dtype=float))
+            future = client.compute(op.dilate(slow, 0.1))
+            wait_for_results(client, 20)
+            made.processes[first][0].send_signal(signal.SIGKILL)
+            np.testing.assert_array_equal(future.result(timeout=120), op.dilate(u, 0.1))
+            assert len(client.nthreads()) == 1
+    finally:
+        made.end()
+
+
+def pause(block):
+    time.sleep(0.01)
+    return block
+
+
+def wait_for_results(client, count):
+    """Until the workers hold some blocks."""
+    for _ in range(2400):
+        if sum(map(len, client.has_what().values())) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the computation did not start")
+
+
+def test_default_workers_are_as_many_as_the_quota_allows(monkeypatch):
+    started = []
+
+    class Recorded(LocalCluster):
+        def __init__(self, **options):
+            started.append(options["n_workers"])
+            super().__init__(**options | {"n_workers": 0})
+
+    monkeypatch.setattr("distributed.LocalCluster", Recorded)
+    monkeypatch.setattr("dask.system.CPU_COUNT", 3)
+    with cluster.local() as client:
+        assert client.cluster.scheduler.address.startswith("tcp://127.0.0.1:")
+    with cluster.connected(jobs=2) as client:
+        assert client is not None
+    with cluster.connected(jobs=1) as client:
+        assert client is None
+    monkeypatch.setattr("dask.system.CPU_COUNT", 1)
+    with cluster.connected(jobs=9) as client:
+        assert client is None
+    assert started == [3, 2]
