@@ -1,9 +1,9 @@
-"""The machine that runs a program of maxima (see `cascade`) over an array, as one flat vector.
+"""The machine that runs a program of maxima (see `cascade`) over an array.
 
-The rows of the array, each followed by a margin of the least value as wide as the ball, make one vector, in which every
-offset is one number: a stage is the maximum of two or four stretches of earlier ones. All stages advance together by
-a chunk of a few rows at a time, each as far behind the input as its reads ask for, and keep no more of their past
-than is read again: what is worked on stays in the cache, whatever the size of the array.
+All stages advance together, by a block of rows at a time, each as far behind the input as its reads ask for. A stage
+keeps its last rows in a ring, no more of them than are read again, so that what is worked on stays in the cache,
+whatever the size of the array. The rows of a ring follow each other at one stride, so that a block is worked on as one
+vector, in which every offset is one number; it is cut where a ring that is read begins anew.
 """
 
 from __future__ import annotations
@@ -15,96 +15,113 @@ import numpy as np
 
 from mcfpaper.kernels._jit import njit
 
-LINE = 64  # bytes of a cache line: stretches that are written begin on one
-CHUNK = 1 << 16  # bytes, at most, that a stage makes at a time (one row if that is more)
+MOST = 8  # terms of a maximum that is made at once
+LINE = 64  # bytes of a cache line: rows begin on one
+CACHE = 1 << 20  # bytes that all rings together should fit in
+CHUNKS = 1 << 14, 1 << 16  # bytes of a block: as few as outweigh the start of a loop, and as many as are of use
 
 
 class Plan(NamedTuple):
     """What the kernel needs to know. Stage 0 is the input, the last one the result.
 
-    A stage makes at step t its cells ``t chunk - lag ... (t + 1) chunk - lag``. They go to one of its `slots` in turn,
-    each of one chunk, from ``home + front`` on; `front` cells before them repeat the end of the last slot, so
-    that every stretch that is read lies in one piece. A term reads `delay` cells before what its stage makes now.
+    At step t a stage makes its rows ``t block - lag ... (t + 1) block - lag``. A row of a ring holds the columns of
+    the panel and what later stages read beside them. A term reads its stage's rows `delay` before what that
+    makes now, from the cell `shift` of the row on.
     """
 
     size: int  # of the memory
-    chunk: int
+    block: int  # rows
     stride: int  # cells from row to row
     lag: int  # rows of the result behind the input
-    home: np.ndarray
-    front: np.ndarray
-    slots: np.ndarray
-    count: np.ndarray  # terms of a stage: 2 or 4
-    source: np.ndarray  # (stages, 4)
-    delay: np.ndarray  # (stages, 4)
+    left: int  # columns of the input before the panel
+    home: np.ndarray  # where the rings begin
+    rows: np.ndarray  # of each ring
+    extra: np.ndarray  # columns of a row beside those of the panel
+    count: np.ndarray  # terms of a stage, made even
+    source: np.ndarray  # (stages, MOST)
+    delay: np.ndarray  # (stages, MOST)
+    shift: np.ndarray  # (stages, MOST)
 
 
 def plan(stages: list[list[tuple[int, int, int, int]]], height: int, width: int, itemsize: int) -> Plan:
-    """Lay out a program for planes of `height` rows of `width` cells, margins counted in.
+    """Lay out a program for planes of `height` rows, margins counted in, and panels of at most `width` columns.
 
     A term is (stage, plane offset, row offset, column offset); stage i + 1 is the maximum over the terms in stages[i].
     """
+    flat = _merged([[(s, dz * height + dy, dx) for s, dz, dy, dx in terms] for terms in stages])
+    lag = _lags(flat)
+    past, low, high = [0] * len(flat), [0] * len(flat), [0] * len(flat)
+    for i in range(len(flat) - 1, 0, -1):
+        for s, dy, dx in flat[i]:
+            past[s] = max(past[s], lag[i] - lag[s] - dy)
+            low[s], high[s] = min(low[s], low[i] + dx), max(high[s], high[i] + dx)
     line = LINE // itemsize
-    stride = -(-width // line) * line
-    chunk = max(1, min(CHUNK // itemsize // stride, height)) * stride
-    flat = _in_fours([[(s, (dz * height + dy) * stride + dx) for s, dz, dy, dx in terms] for terms in stages])
-    lag = _lags(flat, line, stride)
-    delay = [[lag[i] - lag[s] - d for s, d in terms] for i, terms in enumerate(flat)]
-    past = [0] * len(flat)
-    for terms, waits in zip(flat, delay, strict=True):
-        for (s, _), wait in zip(terms, waits, strict=True):
-            past[s] = max(past[s], wait)
-    # A long past goes round; a short one is moved to the front each time.
-    slots = [1 if 5 * n <= 2 * chunk else -(-n // chunk) + 1 for n in past]
-    front = [min(-(-n // line) * line, chunk) for n in past]
-    home = np.cumsum([0] + [f + m * chunk for f, m in zip(front, slots, strict=True)])
-    full = [(terms * 4)[:4] for terms in [[(0, 0)], *flat[1:]]]
+    stride = -(-(width + high[0] - low[0]) // line) * line
+    block = _block(past[:-1], stride * itemsize, height)
+    rows = [_rows(n, block) for n in past[:-1]]
+    full = [[(0, 0, 0)] * MOST, *[(terms * MOST)[:MOST] for terms in flat[1:]]]
     return Plan(
-        int(home[-1]) + line,
-        chunk,
+        sum(rows) * stride,
+        block,
         stride,
-        lag[-1] // stride,
-        home[:-1],
-        np.array(front),
-        np.array(slots),
-        np.array([len(terms) for terms in flat]),
-        np.array([[s for s, _ in terms] for terms in full]),
-        np.array([(waits * 4 or [0] * 4)[:4] for waits in delay]),
+        lag[-1],
+        -low[0],
+        np.cumsum([0, *rows]) * stride,
+        np.array(rows),
+        np.array(high) - low,
+        np.array([max(2, len(terms) + len(terms) % 2) for terms in flat]),
+        np.array([[s for s, _, _ in terms] for terms in full]),
+        np.array([[lag[i] - lag[s] - dy for s, dy, _ in terms] for i, terms in enumerate(full)]),
+        np.array([[low[i] + dx - low[s] for s, _, dx in terms] for i, terms in enumerate(full)]),
     )
 
 
-def _in_fours(stages):
-    """Stages of one, two or four terms (a third makes it four, twice there), with the input as stage 0.
+def _rows(past, block):
+    """Rows of a ring that lets its stage read `past` rows back: a block is never cut where it is written."""
+    return -(-(past + block) // block) * block
 
-    Longer ones are made in parts; a stage of two that only the next one reads, of two as well, is made as part of it.
+
+def _block(past, row, height):
+    """Rows worked on at a time: as many as the cache has room for."""
+    few, many = CHUNKS
+    block = max(1, min(few // row, height))
+    while 2 * block * row <= many and 2 * block <= height and sum(_rows(n, 2 * block) for n in past) * row <= CACHE:
+        block *= 2
+    return block
+
+
+def _merged(stages):
+    """Stages of one to MOST terms, with the input as stage 0.
+
+    Longer ones are made in parts; a stage of two that only the next one reads, and twice, is made as part of it.
     """
-    readers = Counter(s for terms in stages for s, _ in terms)
+    readers = Counter(s for terms in stages for s, _, _ in terms)
     flat, number = [[]], [0]
     for terms in stages:
-        rest = [(number[s], d) for s, d in terms]
+        rest = [(number[s], dy, dx) for s, dy, dx in terms]
         s = terms[0][0]
-        if len(terms) == readers[s] == 2 and terms[1][0] == s and number[s] == len(flat) - 1 and len(flat[-1]) == 2:
+        twice = len(terms) > 1 and readers[s] == 2 and terms[1][0] == s
+        if twice and number[s] == len(flat) - 1 and len(flat[-1]) == 2 and len(terms) + 2 <= MOST:
             inner = flat.pop()
-            rest = [(k, d + e) for _, d in rest for k, e in inner]
-        while len(rest) > 4:
-            flat.append(rest[:4])
-            rest = [*rest[4:], (len(flat) - 1, 0)]
-        flat.append(rest if len(rest) != 3 else [*rest, rest[0]])
+            rest = [(k, dy + ey, dx + ex) for _, dy, dx in rest[:2] for k, ey, ex in inner] + rest[2:]
+        while len(rest) > MOST:
+            flat.append(rest[:MOST])
+            rest = [*rest[MOST:], (len(flat) - 1, 0, 0)]
+        flat.append(rest)
         number.append(len(flat) - 1)
     return flat
 
 
-def _lags(flat, line, stride):
-    """How far each stage is behind the input: the result as little as can be, the others as much as they may."""
+def _lags(flat):
+    """Rows by which each stage is behind the input: the result as little as can be, the others as much as they may."""
     lag = [0] * len(flat)
     for i, terms in enumerate(flat[1:], 1):
-        lag[i] = -(-max(lag[s] + d for s, d in terms) // line) * line
-    lag[-1] = -(-lag[-1] // stride) * stride
+        lag[i] = max(lag[s] + dy for s, dy, _ in terms)
     latest = [lag[-1]] * len(flat)
     for i in range(len(flat) - 1, 0, -1):
-        lag[i] = latest[i] // line * line
-        for s, d in flat[i]:
-            latest[s] = min(latest[s], lag[i] - d)
+        lag[i] = latest[i]
+        for s, dy, _ in flat[i]:
+            latest[s] = min(latest[s], lag[i] - dy)
     return lag
 
 
@@ -119,15 +136,15 @@ def memory(size: int, dtype: np.dtype, low: object) -> np.ndarray:
 # the index is the bare loop variable: with an offset in the index LLVM gives up on vector loads. Slices are made
 # here and not by the caller, where each would cost an atomic count of references.
 @njit
-def _max2(ring, o, a, b, n):
-    out, a, b = ring[o : o + n], ring[a : a + n], ring[b : b + n]
+def _max2(out, o, ring, a, b, n):
+    out, a, b = out[o : o + n], ring[a : a + n], ring[b : b + n]
     for j in range(n):
         out[j] = a[j] if a[j] > b[j] else b[j]
 
 
 @njit
-def _max4(ring, o, a, b, c, d, n):
-    out, a, b, c, d = ring[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
+def _max4(out, o, ring, a, b, c, d, n):
+    out, a, b, c, d = out[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
     for j in range(n):
         x = a[j] if a[j] > b[j] else b[j]
         y = c[j] if c[j] > d[j] else d[j]
@@ -135,77 +152,119 @@ def _max4(ring, o, a, b, c, d, n):
 
 
 @njit
-def _copy(ring, o, a, n):
-    out, a = ring[o : o + n], ring[a : a + n]
+def _max6(out, o, ring, a, b, c, d, e, f, n):
+    out, a, b, c = out[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n]
+    d, e, f = ring[d : d + n], ring[e : e + n], ring[f : f + n]
     for j in range(n):
-        out[j] = a[j]
+        x = a[j] if a[j] > b[j] else b[j]
+        y = c[j] if c[j] > d[j] else d[j]
+        z = e[j] if e[j] > f[j] else f[j]
+        x = x if x > y else y
+        out[j] = x if x > z else z
 
 
 @njit
-def _enter(ring, o, n, source, a, b, sign, base, low):
-    """Cells [a, b) of the source and then the least value, n in all; adding a base of 0.0 makes 0.0 of -0.0."""
-    row, rest, source = ring[o : o + b - a], ring[o + b - a : o + n], source[a:b]
-    for j in range(row.size):
-        row[j] = sign * source[j] + base
-    for j in range(rest.size):
-        rest[j] = low
+def _max8(out, o, ring, a, b, c, d, e, f, g, h, n):
+    out, a, b, c, d = out[o : o + n], ring[a : a + n], ring[b : b + n], ring[c : c + n], ring[d : d + n]
+    e, f, g, h = ring[e : e + n], ring[f : f + n], ring[g : g + n], ring[h : h + n]
+    for j in range(n):
+        x = a[j] if a[j] > b[j] else b[j]
+        y = c[j] if c[j] > d[j] else d[j]
+        z = e[j] if e[j] > f[j] else f[j]
+        w = g[j] if g[j] > h[j] else h[j]
+        x = x if x > y else y
+        z = z if z > w else w
+        out[j] = x if x > z else z
 
 
 @njit
-def _leave(ring, o, n, target, a, base, back):
-    row, target = ring[o : o + n], target[a : a + n]
-    if back:
-        for j in range(n):
-            target[j] = base - row[j]
+def _maximum(out, o, ring, at, count, n):
+    if count == 2:
+        _max2(out, o, ring, at[0], at[1], n)
+    elif count == 4:
+        _max4(out, o, ring, at[0], at[1], at[2], at[3], n)
+    elif count == 6:
+        _max6(out, o, ring, at[0], at[1], at[2], at[3], at[4], at[5], n)
     else:
-        for j in range(n):
-            target[j] = row[j]
+        _max8(out, o, ring, at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7], n)
 
 
 @njit
-def sweep(u, out, box, lead, height, sign, base, low, back, ring, plan):
+def _fill(ring, o, n, low):
+    row = ring[o : o + n]
+    for j in range(n):
+        row[j] = low
+
+
+@njit
+def _enter(ring, o, source, a, n, sign, base):
+    """Adding a base of 0.0 makes 0.0 of -0.0."""
+    row, source = ring[o : o + n], source[a : a + n]
+    for j in range(n):
+        row[j] = sign * source[j] + base
+
+
+@njit
+def _turn(out, o, n, sign, base):
+    row = out[o : o + n]
+    for j in range(n):
+        row[j] = sign * row[j] + base
+
+
+@njit
+def _take(u, t, first, planes, a, n, ring, o, plan, sign, base, low):
+    """Rows t, t + 1 ... of the input, from column a on, into the ring from o on; outside the array there is `low`."""
+    ny, nx = u.shape[1:]
+    above, height = planes
+    flat = u.reshape(-1)
+    for r in range(plan.block):
+        z, y = divmod(t + r, height)
+        y += first - above
+        if z < len(u) and 0 <= y < ny:
+            _enter(ring, o + r * plan.stride, flat, (z * ny + y) * nx + a, n, sign, base)
+        else:
+            _fill(ring, o + r * plan.stride, n, low)
+
+
+@njit
+def sweep(u, out, box, planes, sign, base, low, ring, plan):
     """The program's result for u in a box (first and last row, first and last column) of each plane, into out.
 
-    Works on ``base + sign u``, with `low` outside; with `back` the result x is turned into ``base - x``. Planes follow
-    each other at `height` rows. The first lead[0] rows and lead[1] columns lie before the box. `ring` is
-    memory(plan.size), all `low`.
+    Works on ``base + sign u``, with `low` outside, and turns the result back the same way. Planes follow each other at
+    planes[1] rows, planes[0] of them before the box. `ring` is memory(plan.size), all `low`.
     """
-    _, chunk, stride, lag, home, front, slots, count, source, delay = plan
+    _, block, stride, lag, left, home, rows, extra, count, source, delay, shift = plan
     nz, ny, nx = u.shape
     y0, y1, x0, x1 = box
-    above, left = lead
-    start = max(x0 - left, 0)
-    stop, skip = min(x0 - left + stride, nx), start - x0 + left
-    u, out = u.reshape(-1), out.reshape(-1)
-    at = np.empty(4, np.int64)
-    block = chunk // stride
-    for t in range(-(-(nz * height + lag) // block)):
-        for i in range(home.size):
-            slot = t % slots[i]
-            o = home[i] + front[i] + slot * chunk
-            if slot == 0 and front[i]:
-                _copy(ring, home[i], home[i] + slots[i] * chunk, front[i])
-            if i == 0:
-                for r in range(t * block, (t + 1) * block):
-                    z, y = divmod(r, height)
-                    y += y0 - above
-                    row = (z * ny + y) * nx
-                    a, b = (row + start, row + stop) if z < nz and 0 <= y < ny else (0, 0)
-                    _enter(ring, o + skip, stride - skip, u, a, b, sign, base, low)
-                    o += stride
-                continue
+    above, height = planes
+    flat, last = out.reshape(-1), rows.size
+    start, stop = max(x0 - left, 0), min(x1 + extra[0] - left, nx)
+    now = np.zeros(last, np.int64)  # the row of each ring where this step begins
+    at, row = np.empty(MOST, np.int64), np.empty(MOST, np.int64)
+    for t in range(0, nz * height + lag, block):
+        _take(u, t, y0, planes, start, stop - start, ring, now[0] * stride + start - x0 + left, plan, sign, base, low)
+        for i in range(1, last + 1):
             for k in range(count[i]):
-                s = source[i, k]
-                a = front[s] + t % slots[s] * chunk - delay[i, k]
-                at[k] = home[s] + (a if a >= 0 else a + slots[s] * chunk)
-            if count[i] == 4:
-                _max4(ring, o, at[0], at[1], at[2], at[3], chunk)
-            else:
-                _max2(ring, o, at[0], at[count[i] - 1], chunk)
-        for b in range(block):
-            r = t * block + b - lag
-            if r >= 0:
-                z, y = divmod(r, height)
-                y += y0 - above
-                if z < nz and y0 <= y < y1:
-                    _leave(ring, o + b * stride + left, x1 - x0, out, (z * ny + y) * nx + x0, base, back)
+                row[k] = now[source[i, k]] - delay[i, k]
+            done = 0
+            while done < block:
+                many = block - done if i < last else 1
+                for k in range(count[i]):
+                    s = source[i, k]
+                    r = row[k] + done
+                    r += rows[s] if r < 0 else -rows[s] if r >= rows[s] else 0
+                    many = min(many, rows[s] - r)
+                    at[k] = home[s] + r * stride + shift[i, k]
+                if i < last:
+                    n = (many - 1) * stride + x1 - x0 + extra[i]
+                    _maximum(ring, home[i] + (now[i] + done) * stride, ring, at, count[i], n)
+                elif t + done >= lag:
+                    z, y = divmod(t + done - lag, height)
+                    y += y0 - above
+                    if z < nz and y0 <= y < y1:
+                        _maximum(flat, (z * ny + y) * nx + x0, ring, at, count[i], x1 - x0)
+                        if sign != 1:
+                            _turn(flat, (z * ny + y) * nx + x0, x1 - x0, sign, base)
+                done += many
+        for i in range(last):
+            now[i] = now[i] + block if now[i] + block < rows[i] else 0
