@@ -241,7 +241,7 @@ def sweep(u, out, box, planes, sign, base, low, ring, plan):
     start, stop = max(x0 - left, 0), min(x1 + extra[0] - left, nx)
     now = np.zeros(last, np.int64)  # the row of each ring where this step begins
     at, row = np.empty(MOST, np.int64), np.empty(MOST, np.int64)
-    for t in range(0, nz * height + lag, block):
+    for t in range(0, (nz - 1) * height + above + y1 - y0 + lag, block):
         _take(u, t, y0, planes, start, stop - start, ring, now[0] * stride + start - x0 + left, plan, sign, base, low)
         for i in range(1, last + 1):
             for k in range(count[i]):
