@@ -9,6 +9,7 @@ import xarray as xr
 
 from mcfpaper import _checks, geometry, operators
 from mcfpaper.solvers import front, mincut
+from mcfpaper.trajectory import problem_digest
 
 SIDES = ("minimal", "maximal")
 LATTICE_BALLS = ("lattice", "box", "diamond")
@@ -44,7 +45,11 @@ class Problem:
         self.ball = _checks.option(allowed[0] if ball is None else ball, "ball", allowed)
         self.tol = DEFAULT_TOL * float(min(self.h)) if tol is None else _checks.number(tol, "tol", above=0.0)
         # Other coordinates (a time, say) and the encoding of a file that `u` came from are no part of the problem.
-        self.u = u.reset_coords(drop=True).drop_encoding().compute()
+        self._load(u.reset_coords(drop=True).drop_encoding(), rho)
+
+    def _load(self, u: xr.DataArray, rho: xr.Dataset) -> None:
+        """Take in the fields, whose values may not have been looked at."""
+        self.u = u.compute()
         _checks.finite_or_constant_infinity(self.u.values, "u")  # not looked at before if it was lazy
         self.rho = rho.compute()
         self.rho0, self.rho1 = (np.ascontiguousarray(self.rho[v].values, float) for v in ("rho0", "rho1"))
@@ -62,9 +67,17 @@ class Problem:
         coords = {f"coordinate {axis} {d}": self.u[d].values for axis, d in enumerate(self.u.dims)}
         return {"u": self.u.values, "rho0": self.rho0, "rho1": self.rho1} | coords
 
+    def digest(self) -> str:
+        """Digest of the input of a run."""
+        return problem_digest(self.arrays(), self.parameters)
+
     def start(self) -> xr.DataArray:
         """Signed distance to the boundary of the initial set, a set of whole cells for the exact method."""
         return self._field(geometry.signed_distance(self.u > 0 if self.method == "exact" else self.u).values)
+
+    def taken_up(self, state: xr.Dataset) -> xr.Dataset:
+        """A state that a store holds, as this class of problem keeps it: in memory."""
+        return state.compute()
 
     def step(self, f: xr.DataArray) -> xr.Dataset:
         """One step with data `f`; an empty or full set stays. A value that is not finite is an error."""
@@ -101,8 +114,11 @@ class Problem:
         """Why a set that was neither empty nor the whole box is so after one step; empty text if it is not."""
         if np.isinf(before.values).all() or not np.isinf(after.values).all():
             return ""
-        d = before.ndim
-        name, which = ("empty set", "ball") if after.values.flat[0] < 0 else ("whole box", "hole")
+        return self._wiped_out(bool(after.values.flat[0] > 0))
+
+    def _wiped_out(self, full: bool) -> str:
+        d = self.u.ndim
+        name, which = ("whole box", "hole") if full else ("empty set", "ball")
         bound = {1: "", 2: f": 2.31 sqrt(tau) = {2.31 * self.tau**0.5:.3g} for d = 2"}.get(
             d, f": at least 3 sqrt(tau) = {3 * self.tau**0.5:.3g} for d = 3"
         )
@@ -127,7 +143,7 @@ class Problem:
         figures = measure(u, before)
         if bad := {name: value for name, value in figures.items() if not np.isfinite(value)}:
             raise FloatingPointError(f"figures of the set are not finite: {bad}")
-        return self._dataset({"u": u.values} | figures | outcome)
+        return self._dataset({"u": u.data} | figures | outcome)
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         d, e = u.values, self.eps

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from mcfpaper import _checks
 from mcfpaper._problem import LATTICE_BALLS, SIDES, Problem
 from mcfpaper.solvers import mincut
-from mcfpaper.trajectory import Writer, open_trajectory, problem_digest
+from mcfpaper.trajectory import Writer, open_trajectory
 
 
 def robust_classifier(densities: xr.Dataset, eps: float, side: str = "minimal", ball: str = "lattice") -> xr.DataArray:
@@ -112,7 +112,7 @@ def step(
     UserWarning
         If the answer is the empty set or the whole box though `u` is neither (O2), or the tolerance is not reached.
     """
-    problem = Problem(u, densities, eps, tau, method, ball, side, tol)
+    problem = _posed(u, densities, eps, tau, method, ball, side, tol)
     start = problem.start()
     result = problem.step(start)
     for message in problem.complaints(start, result):
@@ -168,7 +168,7 @@ def evolve(
     UserWarning
         If the first step wipes out the set or fills the box (O2), or steps did not reach the tolerance.
     """
-    problem = Problem(u, densities, eps, tau, method, ball, side, tol)
+    problem = _posed(u, densities, eps, tau, method, ball, side, tol)
     t_end = _checks.number(t_end, "t_end")
     if t_end < 0:
         raise ValueError(f"t_end must be >= 0, got {t_end:g}")
@@ -180,12 +180,23 @@ def evolve(
     if store is None:
         states = [initial, *_states(problem, initial["u"], 0, steps, progress)]
         return _stack(states, times)
-    digest = problem_digest(problem.arrays(), problem.parameters)
-    with Writer(store, initial, times, digest) as writer:
-        latest = writer.latest() if writer.done else initial
+    with Writer(store, initial, times, problem.digest()) as writer:
+        latest = problem.taken_up(writer.latest()) if writer.done else initial
         for k, state in enumerate(_states(problem, latest["u"], writer.done, steps, progress), start=writer.done + 1):
-            writer.commit(k, {name: state[name].values for name in state.data_vars})
+            writer.commit(k, {name: state[name].data for name in state.data_vars})
     return open_trajectory(store).isel(time=slice(0, steps + 1))
+
+
+def _posed(u, densities, eps, tau, method, ball, side, tol):
+    """The problem as its fields and its method want it to be solved."""
+    fields = [u, *(densities.data_vars.values() if isinstance(densities, xr.Dataset) else ())]
+    lazy = any(isinstance(v, xr.DataArray) and _checks.is_lazy(v) for v in fields)
+    kind = Problem
+    if lazy and method == "smooth" and getattr(u, "ndim", 0) == 2:
+        from mcfpaper._chunked import ChunkedProblem as kind
+    elif lazy:
+        from mcfpaper._oneblock import OneBlockProblem as kind
+    return kind(u, densities, eps, tau, method, ball, side, tol)
 
 
 def _states(problem: Problem, u: xr.DataArray, done: int, steps: int, progress: bool | None) -> Iterator[xr.Dataset]:

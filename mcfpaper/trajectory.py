@@ -146,8 +146,8 @@ class Writer:
         _consolidate(self.path)  # readers see the old lengths until this moment
 
     def latest(self) -> xr.Dataset:
-        """The state of the last committed step, in memory."""
-        return open_trajectory(self.path).isel(time=self.done, drop=True).compute()
+        """The state of the last committed step, lazy."""
+        return open_trajectory(self.path).isel(time=self.done, drop=True)
 
     def commit(self, step: int, values: Mapping[str, Any]) -> None:
         """Write the fields and scalars of a step, then count it as done."""
@@ -155,7 +155,7 @@ class Writer:
             raise ValueError(f"step must be {self.done + 1}, the first that is not committed, got {step}")
         try:
             for name, value in values.items():
-                self._group[name][step] = np.asarray(value)
+                _write(self._group[name], step, value)
             self._group.attrs["steps_done"] = step
         except OSError as error:
             raise OSError(
@@ -199,11 +199,29 @@ def _create(path: Path, initial: xr.Dataset, times: np.ndarray, problem: str) ->
 
         group = zarr.open_group(temporary, mode="r+", use_consolidated=False)
         for name in initial.data_vars:
-            group[name][0] = initial[name].values
+            _write(group[name], 0, initial[name].data)
         _consolidate(temporary)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+class _Slot:
+    """One time step of a stored array, to be written to; it can be sent to another process."""
+
+    def __init__(self, array: Any, step: int):
+        self.array, self.step = array, step
+
+    def __setitem__(self, where: tuple, value: Any) -> None:
+        self.array[(self.step, *where)] = value
+
+
+def _write(array: Any, step: int, value: Any) -> None:
+    """Write one time step of an array; a lazy field by its blocks, one stored chunk by one task, wherever they run."""
+    if hasattr(value, "dask"):
+        value.rechunk(array.chunks[1:]).store(_Slot(array, step), lock=False)
+    else:
+        array[step] = np.asarray(value)
 
 
 def _consolidate(path: Path) -> None:

@@ -114,7 +114,7 @@ def test_longer_run_extends_and_shorter_returns_the_first_steps(tmp_path):
 def test_a_run_from_the_end_of_another(tmp_path):
     """A field that comes from a store brings its time and its encoding along: neither matters."""
     first = toyflow.run(tmp_path / "a.zarr", 2)
-    second = toyflow.run(tmp_path / "b.zarr", 1, u=first.u.isel(time=-1))
+    second = toyflow.run(tmp_path / "b.zarr", 1, u=first.u.isel(time=-1).load())
     np.testing.assert_array_equal(second.u[1], toyflow.state(3))
     np.testing.assert_array_equal(second.time, [0, toyflow.TAU])
 

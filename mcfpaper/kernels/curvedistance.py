@@ -120,3 +120,36 @@ def distances(points, near, pieces, lengths, before, after):
     for m in range(len(points)):
         out[m] = closest(points[m, 0], points[m, 1], near[m], pieces, lengths, before, after)
     return out
+
+
+@njit
+def window_distances(lo, shape, spacing, local, seeds, pieces, lengths, before, after):
+    """`signed_distances` on the cells of a window of the grid, the same whatever window a cell is in.
+
+    `lo`, `shape`: first cell and size of the window; `local`: numbers of the samples within REACH cells of it,
+    ascending; `seeds`: numbers of the samples nearest to every COARSE-th cell of the grid, from lo // COARSE on along
+    each axis, in place of those found by sweeping.
+    """
+    h0, h1 = spacing
+    number, out = np.full(shape, -1, np.int32), np.full(shape, np.inf)
+    for s in local:
+        x, y = pieces[s, 0, 0], pieces[s, 0, 1]
+        i0, j0 = int(np.floor(x / h0)) - lo[0], int(np.floor(y / h1)) - lo[1]
+        for i in range(max(i0 - REACH + 1, 0), min(i0 + REACH + 1, shape[0])):
+            for j in range(max(j0 - REACH + 1, 0), min(j0 + REACH + 1, shape[1])):
+                r = ((lo[0] + i) * h0 - x) ** 2 + ((lo[1] + j) * h1 - y) ** 2
+                if r < out[i, j]:
+                    out[i, j], number[i, j] = r, s
+    for i in range(shape[0]):
+        p = (lo[0] + i) // COARSE - lo[0] // COARSE
+        for j in range(shape[1]):
+            x, y, s = (lo[0] + i) * h0, (lo[1] + j) * h1, number[i, j]
+            if s < 0:
+                q = (lo[1] + j) // COARSE - lo[1] // COARSE
+                least = np.inf
+                for t in (seeds[p, q], seeds[p, q + 1], seeds[p + 1, q], seeds[p + 1, q + 1]):
+                    r = (x - pieces[t, 0, 0]) ** 2 + (y - pieces[t, 0, 1]) ** 2
+                    if r < least:
+                        least, s = r, t
+            out[i, j] = closest(x, y, s, pieces, lengths, before, after)
+    return out

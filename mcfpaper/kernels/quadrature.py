@@ -35,15 +35,25 @@ NODES, WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
 INNER = 0.5 + np.array([-1.0, 1.0]) / np.sqrt(12.0)  # two points along the height: exact for a cubic weight
 
 
-def surface_rule(u, spacing):
-    """Nodes (m, 3) in embedded index units and weights (m,), length^(d-1), of a rule on the front inside the box."""
+def surface_rule(u, spacing, part=None):
+    """Nodes (m, 3) in embedded index units and weights (m,), length^(d-1), of a rule on the front inside the box.
+
+    `part`: slices of the widened lattice's cells to which the rule is confined; all by default.
+    """
     c = prefilter(u)
     h = np.array((1.0,) * (3 - np.ndim(u)) + tuple(spacing))
-    rule, _ = _cut_cells(c, widened(c, u)[0], h, True)
+    rule, _ = _cut_cells(c, widened(c, u)[0], h, True, _bounds(u, part))
     return rule[:, :3], rule[:, 3]
 
 
-def volume_integrals(u, spacing, weights):
+def _bounds(u, part):
+    """Slices of the widened lattice's cells as an array (3, 2) on embedded axes."""
+    cells = [n + (n > 1) for n in _embedded(u)]
+    slices = [slice(None)] * (3 - np.ndim(u)) + list(part or [slice(None)] * np.ndim(u))
+    return np.array([s.indices(n)[:2] for s, n in zip(slices, cells, strict=True)])
+
+
+def volume_integrals(u, spacing, weights, part=None):
     """Integrals of the weights over {u > 0} in the box.
 
     Parameters
@@ -54,6 +64,8 @@ def volume_integrals(u, spacing, weights):
         Size of a cell along each axis.
     weights : sequence of (ndarray or None)
         Values at the cell centres, integrated as cubic splines; None stands for 1.
+    part : sequence of slice, optional
+        The cells of the widened lattice that count; all by default.
 
     Returns
     -------
@@ -61,7 +73,7 @@ def volume_integrals(u, spacing, weights):
     """
     c = prefilter(u)
     h = np.array((1.0,) * (3 - np.ndim(u)) + tuple(spacing))
-    rule, full = _cut_cells(c, widened(c, u)[0], h, False)
+    rule, full = _cut_cells(c, widened(c, u)[0], h, False, _bounds(u, part))
     points, w = np.ascontiguousarray(rule[:, :3]), rule[:, 3]
     out = []
     for weight in weights:
@@ -90,8 +102,8 @@ def _embedded(u):
 
 
 @njit
-def _cut_cells(c, v, h, surface):
-    """Rule (m, 4), index point and weight, on the cut cells; and which other cells lie inside."""
+def _cut_cells(c, v, h, surface, part):
+    """Rule (m, 4), index point and weight, on the cut cells of `part`; and which other cells of it lie inside."""
     full, cut, near = _classify(v)
     rule, count = np.empty((256, 4)), np.int64(0)  # (a literal 0 would be compiled for apart, here and below)
     e = (min(c.shape[0], 4), min(c.shape[1], 4), 4)
@@ -100,6 +112,9 @@ def _cut_cells(c, v, h, surface):
     for i in range(full.shape[0]):
         for j in range(full.shape[1]):
             for k in range(full.shape[2]):
+                if not (part[0, 0] <= i < part[0, 1] and part[1, 0] <= j < part[1, 1] and part[2, 0] <= k < part[2, 1]):
+                    full[i, j, k] = False
+                    continue
                 if not near[i, j, k]:
                     continue
                 bernstein(c, (i, j, k), e, stack[0], boxes[0])

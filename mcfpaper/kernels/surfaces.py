@@ -26,15 +26,19 @@ def points(u):
     return np.array([[root(c, 0.0, 0.0, x[i], 2, x[i + 1], v[i], v[i + 1])] for i in at]).reshape(-1, 1)
 
 
-def curves(u):
-    """Front curves of a field in the plane: arrays (m, 2) in index units, the first point repeated if closed."""
+def curves(u, part=(slice(None), slice(None))):
+    """Front curves of a field in the plane: arrays (m, 2) in index units, the first point repeated if closed.
+
+    With `part`, only what lies on those rows and columns of the widened lattice (`contour.widened`).
+    """
     c = prefilter(u)
     v, axes = widened(c, u)
-    lines = contour_generator(z=v[0], line_type=LineType.Separate).lines(0.0)
+    v, y, x = np.ascontiguousarray(v[0][part]), axes[1][part[0]], axes[2][part[1]]
+    lines = contour_generator(z=v, line_type=LineType.Separate).lines(0.0)
     out = []
     for line in lines:
         p = np.ascontiguousarray(line[:, ::-1])
-        _onto_edges(c, v, axes[1], axes[2], p)
+        _onto_edges(c, v[None], y, x, p)
         p = p[np.r_[True, np.any(np.diff(p, axis=0) != 0, axis=1)]]
         if len(p) > 1:
             out.append(p)

@@ -64,6 +64,10 @@ class Problem:
         lo = max(self.pad - 6, 0)
         return cells[((cells >= lo) & (cells < np.array(self.shape) - lo)).all(1)]
 
+    def distance(self, front):
+        """Signed distance to a front of curves."""
+        return front.distance(self.shape)
+
     def drive(self, front):
         """c = f - (tau/rho) p, and k."""
         self.open(front)
