@@ -136,12 +136,14 @@ class Candidate:
     iterations: int
     settled: bool
     reason: str = ""
+    pad: int = 0  # of the grid that the State lives on
 
     def result(self, problem, tol):
         """The front with its certificate, on finer nodes if it takes them; None if curves turn out to cross."""
         if self.curves is None:
             gap = min(float(self.state.gap), problem.size)
-            certified = self.u.ndim != 2 and self.state.least > FLOOR and _rays_free(self.u, self.state.front, problem)
+            certified = self.u.ndim != 2 and self.state.least > FLOOR
+            certified = certified and _rays_free(self.u, self.state.front, problem, self.pad)
             return Result(self.u, gap, bool(certified), self.iterations, bool(gap <= tol), self.reason)
         front, iterations = self.curves, self.iterations
         proof, shift = barriers.certify(problem, front), front.rest if front.rest > 1e-6 * problem.px else 0.0
@@ -187,15 +189,15 @@ def _solved(problem, w, tol, reason=""):
             iterations += more
             return Candidate(front.distance(w.shape), front, None, iterations, front.rest < ROUGH * problem.px, reason)
     u = redistance(w, tuple(problem.spacing))
-    return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason)
+    return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason, pad)
 
 
-def _rays_free(u, front, problem):
+def _rays_free(u, front, problem, pad):
     """Whether eps |curvature| < 1 and the points y ± eps n are at distance eps from the front, to half a cell."""
     frame, eps = front.frame, problem.eps
     d = Field(u, problem.spacing)
     reach = eps * frame.normals / problem.spacing
-    ends = [sign * d(frame.points - problem.pad + sign * reach) - eps for sign in (1.0, -1.0)]
+    ends = [sign * d(frame.points - pad + sign * reach) - eps for sign in (1.0, -1.0)]
     return eps * np.abs(frame.bends).max() < 1.0 and np.abs(ends).max() < 0.5 * problem.px
 
 
