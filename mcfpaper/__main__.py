@@ -56,7 +56,59 @@ def book_command(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-COMMANDS = {"reproduce": reproduce_command, "report": report_command, "book": book_command}
+def evolve_command(parser: argparse.ArgumentParser) -> Run:
+    """run the scheme on your data into a Zarr store, or resume a run"""
+    parser.epilog = (
+        "The same command resumes a run that was interrupted, and a later --t-end extends it. Exit status 0: every "
+        "step met its tolerance."
+    )
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="Zarr store or netCDF file with variables rho0, rho1 and, unless the Bayes classifier is to be the start, "
+        "u (level-set function, positive inside), on one uniform grid",
+    )
+    parser.add_argument("-o", "--output", metavar="STORE", required=True, help="where the trajectory is, or is to be")
+    parser.add_argument("--eps", type=float, required=True, help="adversarial budget, in length units")
+    parser.add_argument("--t-end", type=float, required=True, help="end time, in units of tau")
+    parser.add_argument("--tau", type=float, help="time step, in length units; default: eps")
+    parser.add_argument("--method", choices=("smooth", "exact"), default="smooth", help="default: smooth")
+    parser.add_argument("--ball", choices=("lattice", "box", "diamond"), help="ball of the exact method")
+    parser.add_argument("--side", choices=("minimal", "maximal"), default="minimal", help="which minimiser (exact)")
+    parser.add_argument("--tol", type=float, help="gap at which a smooth step may stop; default: 0.02 cells")
+    parser.add_argument("--chunk", type=int, metavar="CELLS", help="work in blocks of so many cells a side")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler for the blocks, tcp://HOST:PORT")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from ._commands import evolve
+
+        options = {k: getattr(arguments, k) for k in ("eps", "t_end", "tau", "method", "ball", "side", "tol")}
+        return evolve(arguments.input, arguments.output, arguments.chunk, arguments.scheduler, **options)
+
+    return run
+
+
+def explore_command(parser: argparse.ArgumentParser) -> Run:
+    """look at a stored trajectory, or open the notebooks in JupyterLab"""
+    parser.add_argument("store", metavar="STORE", nargs="?", help="trajectory to show; default: open the notebooks")
+    parser.add_argument("--html", metavar="FILE", help="the page with its time slider; default: STORE.html")
+    parser.add_argument("--no-browser", action="store_true", help="open no browser")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from ._commands import explore
+
+        return explore(arguments.store, arguments.html, not arguments.no_browser)
+
+    return run
+
+
+COMMANDS = {
+    "reproduce": reproduce_command,
+    "report": report_command,
+    "book": book_command,
+    "evolve": evolve_command,
+    "explore": explore_command,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         print(f"mcfpaper {arguments.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

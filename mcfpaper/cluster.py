@@ -169,11 +169,11 @@ def _processors() -> int:
 
 
 @contextlib.contextmanager
-def _at(address: str) -> Iterator[Client]:
+def _at(address: str, active: bool = False) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=TIMEOUT, set_as_default=False)
+        client = Client(address, timeout=TIMEOUT, set_as_default=active)
     except (OSError, ValueError) as error:
         raise ConnectionError(f"no dask scheduler answers at {address!r}: {error}") from error
     with client:
@@ -216,6 +216,18 @@ def named(address: str | None) -> Iterator[None]:
     finally:
         os.environ.pop(VARIABLE, None)
         os.environ.update({} if before is None else {VARIABLE: before})
+
+
+@contextlib.contextmanager
+def active(address: str | None) -> Iterator[None]:
+    """Let the scheduler at an address, if one is given, compute whatever is lazy."""
+    if not address:
+        yield
+        return
+    with _at(address, active=True) as client:
+        link = dashboard(client)
+        print(f"Blocks are computed at {address}" + f", dashboard: {link}" * bool(link), file=sys.stderr)
+        yield
 
 
 def dashboard(client: Client) -> str:
