@@ -204,18 +204,21 @@ def _rays_free(u, front, problem, pad):
 def _doubtful(f, eps, tau, spacing):
     """Whether the set might change its topology in this step: whether the level sets of f do so near the front.
 
-    A strip of half width sqrt(2 tau) = 1.41 sqrt(tau) is not cut, a ball of radius 2.31 sqrt(tau) survives (O2), and
-    with it, by T6, every piece that contains one; gaps narrower than 2 eps attract. The same holds for the complement.
-    Margins allow for densities that vary.
+    In the plane a strip of half width sqrt(2 tau) = 1.41 sqrt(tau) is not cut and a ball of radius 2.31 sqrt(tau)
+    survives (O2); in space a tube is cut like that disc, and a ball survives from r* + 2 tau/r* on. With a ball, by T6,
+    every piece that contains one; gaps narrower than 2 eps attract. The same holds for the complement. Margins allow
+    for densities that vary.
     """
     m = max(1, int(eps / (2.5 * max(spacing))))
+    root, space = np.sqrt(tau), f.ndim == 3
     f = f[(slice(None, None, m),) * f.ndim]
     pieces, holes = label(f > 0)[1], label(f <= 0)[1]
-    neck = max(1.6 * np.sqrt(tau), eps)
+    neck = max((2.4 if space else 1.6) * root, eps)
     for s in np.linspace(-neck, neck, 12):
         if label(f > s)[1] != pieces or label(f <= s)[1] != holes:
             return True
-    reach = 2.4 * np.sqrt(tau)
+    least = np.sqrt(2.0 * tau + 2.0 * root * np.hypot(root, eps))
+    reach = 1.04 * (least + 2.0 * tau / least) if space else 2.4 * root
     return label(f > reach)[1] < pieces or label(f <= -reach)[1] < holes
 
 
