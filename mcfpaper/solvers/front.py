@@ -9,6 +9,7 @@ too.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
@@ -84,41 +85,57 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
         return _trivial(f.shape, bool((f > 0).any()))
     tol = DEFAULT_TOL * max(spacing) if tol is None else tol
     problem = Problem(f, rho0, rho1, eps, tau, spacing)
+    solve = _on_curves if f.ndim == 2 else partial(_on_grid, tol=tol)
     start = f if guess is None else guess
-    found = []
-    if (start > 0).any() and (start <= 0).any():
-        found.append(_solved(problem, start, tol))
-        if found[0].settled and not _doubtful(f, eps, tau, spacing):
-            result = found[0].result(problem, tol)
-            if result is not None and result.converged and result.certified:
-                return result
+    first = solve(problem, start) if _has_front(start) else None
+    found, starts = [first], []
+    if first is not None and first.settled and not _doubtful(f, eps, tau, spacing):
+        result = first.result(problem, tol)
+        if result is not None and result.converged and result.certified:
+            return result
     for propose in (_coarse, _predictor):
-        w = propose(f, rho0, rho1, eps, tau, spacing)
-        if (w > 0).any() and (w <= 0).any():
-            found.append(_solved(problem, w, tol, "global"))
-        if any(candidate.settled for candidate in found):
-            break
+        starts.append(propose(f, rho0, rho1, eps, tau, spacing))
+        if _has_front(starts[-1]):
+            found.append(solve(problem, starts[-1], "global"))
+        if any(candidate is not None and candidate.settled for candidate in found):
+            return _best(problem, found, tol)
+    starts = [w for w in starts if _has_front(w)]
+    found += [Candidate(redistance(w, spacing), reason="global", gap=problem.size) for w in starts]
+    if f.ndim == 2:
+        found += [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in starts[:1]]
     return _best(problem, found, tol)
+
+
+def _has_front(w):
+    return bool((w > 0).any() and (w <= 0).any())
 
 
 def _best(problem, found, tol):
     """Of the candidates `found`, the empty and the full set, the one of least energy."""
-    shape = problem.shape
-    results = [_trivial(shape, False, "empty"), _trivial(shape, True, "full")]
-    scores = [energy(r.u, problem)[0] for r in results]
-    for candidate in found:
-        value, perimeter = energy(candidate.u, problem)
-        # near ties go to what is known best: quadrature errors are below 1e-4 of the perimeter
-        doubt = (0.0 if candidate.settled else 1e-2) + (1e-4 if candidate.reason == "global" else 0.0)
-        scores.append(value + perimeter * doubt)
-        results.append(candidate)
-    for best in np.argsort(scores, kind="stable"):
-        result = results[best]
-        if isinstance(result, Candidate):
-            result = result.result(problem, tol)
+    shape, f = problem.shape, problem.data[0]
+    pool = [_trivial(shape, False, "empty"), _trivial(shape, True, "full"), *filter(None, found)]
+    pool += [Candidate(f, gap=problem.size)] if _has_front(f) else []
+    scores = [_score(r, problem) for r in pool]
+    while True:
+        best = int(np.argmin(scores))
+        if isinstance(pool[best], Result):
+            return pool[best]
+        result = pool[best].result(problem, tol)
         if result is not None:
             return result
-    raise AssertionError("unreachable: the empty set is always a result")
+        # not curves that one can trust, but a set all the same
+        pool[best] = Candidate(
+            redistance(pool[best].u, tuple(problem.spacing)), gap=problem.px, reason=pool[best].reason
+        )
+        scores[best] = _score(pool[best], problem)
+
+
+def _score(candidate, problem):
+    """Energy; what is known less well loses near ties (quadrature errors are below 1e-4 of the perimeter)."""
+    value, perimeter = energy(candidate.u, problem)
+    if isinstance(candidate, Result):
+        return value
+    return value + perimeter * ((0.0 if candidate.settled else 1e-3) + (1e-4 if candidate.reason == "global" else 0.0))
 
 
 def _trivial(shape, full, reason=""):
@@ -128,21 +145,22 @@ def _trivial(shape, full, reason=""):
 
 @dataclass
 class Candidate:
-    """A set that the solver came to from one start: its signed distance, and its curves where it has them."""
+    """A set that the solver came to from one start: its signed distance, and its curves or its State if it has them."""
 
     u: np.ndarray
-    curves: object
-    state: object
-    iterations: int
-    settled: bool
+    curves: object = None
+    state: object = None
+    iterations: int = 0
+    settled: bool = False
     reason: str = ""
+    gap: float = np.inf  # of a set that no method has improved
     pad: int = 0  # of the grid that the State lives on
 
     def result(self, problem, tol):
-        """The front with its certificate, on finer nodes if it takes them; None if curves turn out to cross."""
+        """The front with its certificate, on finer nodes if it takes them; None if curves cross or all but touch."""
         if self.curves is None:
-            gap = min(float(self.state.gap), problem.size)
-            certified = self.u.ndim != 2 and self.state.least > FLOOR
+            gap = min(self.gap if self.state is None else float(self.state.gap), problem.size)
+            certified = self.u.ndim != 2 and self.settled and self.state.least > FLOOR
             certified = certified and _rays_free(self.u, self.state.front, problem, self.pad)
             return Result(self.u, gap, bool(certified), self.iterations, bool(gap <= tol), self.reason)
         front, iterations = self.curves, self.iterations
@@ -163,31 +181,35 @@ class Candidate:
             front, proof = finer, better
         bound = min(proof.gap, problem.px if front is self.curves else KINK * problem.px)
         gap = min(bound + (shift if proof.gap < np.inf else 5.0 * shift), problem.size)
-        u = self.u if front is self.curves else front.distance(problem.shape)
+        u = self.u if front is self.curves else problem.distance(front)
         return Result(u, gap, proof.holds, iterations, bool(gap <= tol), self.reason)
 
 
-def _solved(problem, w, tol, reason=""):
-    """The local minimiser that Newton's method finds from `w`."""
-    iterations = 0
-    if w.ndim == 2:
-        front, iterations = curves.relax(problem, w)
-        if front is not None:
-            return Candidate(front.distance(w.shape), front, None, iterations, front.rest < ROUGH * problem.px, reason)
+def _on_curves(problem, w, reason=""):
+    """The local minimiser that Newton's method on curves finds from `w`; None if it fails."""
+    front, iterations = curves.relax(problem, w)
+    if front is None:
+        return None
+    u = front.distance(w.shape)
+    before, perimeter = energy(redistance(w, tuple(problem.spacing), 2.0 * problem.eps), problem)
+    # curves that came to cross may have more energy than they started with
+    settled = front.rest < ROUGH * problem.px and energy(u, problem)[0] <= before + 1e-3 * perimeter
+    return Candidate(u, front, None, iterations, settled, reason)
+
+
+def _on_grid(problem, w, tol, reason=""):
+    """The local minimiser that the method on the grid finds from `w`, in the plane then put on curves; None if none."""
     near = np.abs(w) < problem.eps + 6 * problem.px
     edges = [near.take(i, axis).any() for axis in range(w.ndim) for i in (0, -1)]
     pad = min(int(problem.eps / min(problem.spacing)) + 16, min(w.shape)) if any(edges) else 0
     padded = problem.padded(pad)
-    state, more, _ = relax(padded, w, tol if w.ndim != 2 else max(tol, ROUGH * problem.px))
-    iterations += more
+    state, iterations, _ = relax(padded, w, tol)
     if state is None:
-        return Candidate(np.full(w.shape, -np.inf), None, None, iterations, False, "empty")
+        return None
     w = padded.cropped(state.w)
-    if w.ndim == 2:
-        front, more = curves.relax(problem, w)
-        if front is not None:
-            iterations += more
-            return Candidate(front.distance(w.shape), front, None, iterations, front.rest < ROUGH * problem.px, reason)
+    if w.ndim == 2 and (candidate := _on_curves(problem, w, reason)) is not None:
+        candidate.iterations += iterations
+        return candidate
     u = redistance(w, tuple(problem.spacing))
     return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason, pad)
 
