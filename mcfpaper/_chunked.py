@@ -135,7 +135,7 @@ class ChunkedProblem(Problem):
         found = self._map(_tilework.survey, numbers, [level.data], self.h)
         level.known = tiles.Tiles(self.tiling, fetch)
         level.known.add({t: c for t, (_, _, c) in found.items() if c is not None})
-        kinds = set.union(*(v[0] for v in found.values()))
+        kinds = set().union(*(v[0] for v in found.values()))
         if kinds & {"inf", "-inf"} and len(kinds) > 1:
             raise ValueError(
                 f"u must be finite everywhere, or infinite of one sign, got values of several kinds: {kinds}"
@@ -156,6 +156,8 @@ class ChunkedProblem(Problem):
         if u.data.name not in self.levels:
             level = Level(u.data)
             self._survey(level, range(self.tiling.size))
+            if level.lines is None:
+                raise RuntimeError("u has a front whose pieces do not join to curves")
             level.guide = None if level.full is not None else self._distance(self._curves(level))
             self._remember(u.data.name, level)
         level = self.levels[u.data.name]
@@ -191,7 +193,7 @@ class ChunkedProblem(Problem):
         if level.full is not None:
             return self._lazy(level.full)
         if level.lines is None:
-            raise ValueError("u must have a front made of curves; pieces of it end inside the box")
+            raise ValueError("u must have a front made of curves, got pieces that end inside the box")
         return self._lazy(self._distance(self._curves(level)))
 
     def taken_up(self, state: xr.Dataset) -> xr.Dataset:
@@ -226,7 +228,7 @@ class ChunkedProblem(Problem):
     def _candidate(self, w: Level, data: TileProblem, reason: str = "") -> front.Candidate | None:
         """The local minimiser that Newton's method finds from the front of `w`; None where it fails."""
         start = self._curves(w, 2.0 * self.tau**0.5)
-        if not start or tiles.short(start):
+        if w.lines is None or not start or tiles.short(start):
             return None
         now = curves.Front(start, self.h)
         x, n = now.frame.points, self.eps * now.frame.normals / data.spacing
@@ -235,7 +237,8 @@ class ChunkedProblem(Problem):
         now, iterations = curves.newton(data, now)
         if now is None:
             return None
-        return front.Candidate(data.distance(now), now, None, iterations, now.rest < front.ROUGH * data.px, reason)
+        found = {"u": data.distance(now), "curves": now, "iterations": iterations, "reason": reason}
+        return front.Candidate(settled=now.rest < front.ROUGH * data.px, **found)
 
     def _doubtful(self, level: Level, data: TileProblem) -> bool:
         """As `front._doubtful`, on samples of f; no doubt if the parallel curves are all at their distance."""

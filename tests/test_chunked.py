@@ -1,6 +1,8 @@
 """Steps and flows on dask-backed fields: the single block's result, whatever the chunks and the scheduler."""
 
 import pickle
+import subprocess
+import sys
 import warnings
 
 import dask
@@ -102,6 +104,16 @@ def test_a_chunked_run_refuses_the_store_of_another_problem(tmp_path):
     mcf.evolve(u.chunk(20), rho, 0.1, 0.0, 0.01, store=tmp_path / "run.zarr")
     with pytest.raises(ValueError, match="another problem"):
         mcf.evolve((1.01 * u).chunk(20), rho, 0.1, 0.0, 0.01, store=tmp_path / "run.zarr")
+
+
+@pytest.mark.parametrize("place", [15, 16])
+def test_a_front_through_nodes_at_the_border_of_tiles(place):
+    """u is 0 at cell centres: which side of them the front passes must be the same for the tiles on either side."""
+    coords = mcf.grid(48)
+    u = xr.DataArray((coords["x"][place] - coords["x"] + 0 * coords["y"]).transpose("y", "x"), coords)
+    rho = mcf.densities.uniform(coords)
+    out = mcf.step(u.chunk(13), rho, 0.1, 0.02).compute()
+    np.testing.assert_allclose(out.u, u, atol=1e-10)  # a straight front between equal densities stays
 
 
 def two_discs(coords, gap):
@@ -309,3 +321,45 @@ def test_on_a_distributed_cluster():
     with client:
         run = mcf.evolve(ellipse(coords).chunk(11), densities(coords).chunk(30), 0.08, 0.03, 0.015)
         same(run.compute(), plain)
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np, xarray as xr
+from distributed import Client, LocalCluster
+import mcfpaper as mcf
+from mcfpaper import _tilework
+
+def dying(mark, read):
+    def work(tiling, t, windows, *args):
+        try:
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return read(tiling, t, windows, *args)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work
+
+if __name__ == "__main__":
+    coords = mcf.grid(64)
+    x, y = coords["x"], coords["y"]
+    u = xr.DataArray((1 - (x / 0.6) ** 2 - (y / 0.5) ** 2).transpose("y", "x"), coords).chunk(20)
+    rho = mcf.densities.uniform(coords).chunk(30)
+    if len(sys.argv) > 2:  # what Newton's method asks for
+        _tilework.coefficients = dying(sys.argv[2], _tilework.coefficients)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        mcf.evolve(u, rho, 0.1, 0.04, 0.02, store=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing(tmp_path):
+    """A worker that is killed in the middle of the first step's work, once."""
+    program = tmp_path / "program.py"
+    program.write_text(KILLED)
+    for store, *killed in (("whole",), ("killed", tmp_path / "died")):
+        command = [sys.executable, program, tmp_path / store, *killed]
+        subprocess.run(command, check=True, capture_output=True, timeout=500)
+    assert (tmp_path / "died").exists()
+    whole, killed = (mcf.open_trajectory(tmp_path / store).compute() for store in ("whole", "killed"))
+    assert whole.sizes["time"] == 3
+    xr.testing.assert_identical(whole, killed)
