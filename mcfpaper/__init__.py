@@ -13,6 +13,7 @@ from importlib.metadata import version
 __version__ = version("mcfpaper")
 
 _HOME = {  # where each public name lives; a sub-module lives in itself
+    "CurvatureFlowClassifier": "classifier",
     "adversarial_risk": "operators",
     "bayes": "densities",
     "contours": "geometry",
