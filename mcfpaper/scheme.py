@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +12,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from mcfpaper import _checks
+from mcfpaper import _checks, _progress
 from mcfpaper._problem import LATTICE_BALLS, SIDES, Problem
 from mcfpaper.solvers import mincut
 from mcfpaper.trajectory import Writer, open_trajectory
@@ -153,7 +152,7 @@ def evolve(
     store : path, optional
         A Zarr store: every step is committed to it, and an interrupted run of the same problem resumes there.
     progress : bool, optional
-        Show a progress bar; by default when a terminal shows it.
+        Show a progress bar; by default where a terminal or a notebook shows it.
 
     Returns
     -------
@@ -210,7 +209,7 @@ def _posed(u, densities, eps, tau, method, ball, side, tol):
 
 def _states(problem: Problem, u: xr.DataArray, done: int, steps: int, progress: bool | None) -> Iterator[xr.Dataset]:
     """Yield the states after steps done + 1, ..., steps, from the set at step `done`."""
-    show = sys.stderr.isatty() if progress is None else progress
+    show = _progress.wanted(progress)
     slow, todo = 0, range(done + 1, steps + 1)
     with tqdm(todo, initial=min(done, steps), total=steps, disable=not show, unit="step", desc="evolve") as bar:
         for k in bar:
