@@ -1,12 +1,18 @@
-"""One smooth step of a disc from the old front, one thread, against the plain minimum cut of PyMaxflow."""
+"""One smooth step of a disc from the old front, one thread, against the plain minimum cut of PyMaxflow.
+
+The last rows: the first step of shapes whose topology or corners are in question, and how many times an ordinary step
+(of the disc, the same size) it costs; the very last is their median.
+"""
 
 import time
 import tracemalloc
 
 import maxflow
 import numpy as np
+from scipy.spatial import cKDTree
 
 from benchmarks.run import paired
+from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import front
 
 CASES = ((128, 0.05), (256, 0.05), (512, 0.05), (1024, 0.05), (1024, 0.025))
@@ -43,9 +49,45 @@ def run(quick):
                 "peak MiB": peak,
                 "pymaxflow": peer,
             }
-            | {"x pymaxflow": peer / times["ours"]}
+            | {"x pymaxflow": peer / times["ours"], "times an ordinary step": 1.0}
         )
-    return rows
+    return rows + through_trouble(48 if quick else 128, 1 if quick else 3)
+
+
+def shapes(x, y):
+    """Level functions of the singular shapes; eps = 0.05."""
+    turns = np.linspace(0.6 * np.pi, 3.6 * np.pi, 2000)
+    arm = (0.23 * turns / np.pi)[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
+    ends = np.maximum(0.35 - np.hypot(np.abs(x) - 0.5, y), np.minimum(0.1 - np.abs(y), 0.5 - np.abs(x)))
+    return {
+        "square": 0.5 - np.maximum(np.abs(x), np.abs(y)),
+        "dumbbell": ends,
+        "two discs": 0.35 - np.hypot(np.abs(x) - 0.375, y),
+        "thin annulus": 0.06 - np.abs(np.hypot(x, y) - 0.55),
+        "figure eight": 0.16 - np.abs(np.hypot(np.abs(x) - 0.42, y) - 0.4),
+        "spiral": 0.1 - cKDTree(arm).query(np.stack([x, y], -1))[0],
+    }
+
+
+def through_trouble(n, repeats):
+    """Rows of the singular shapes on n² cells, paired with the ordinary step."""
+    h, tau = 2.0 / n, 0.0125
+    x, y = np.meshgrid(*[(np.arange(n) + 0.5) * h - 1.0] * 2, indexing="ij")
+    half, rows = np.full((n, n), 0.5), []
+    for name, u in shapes(x, y).items():
+        rivals = {
+            key: lambda f=f: front.step(f, half, half, 0.05, tau, (h, h))
+            for key, f in (("shape", redistance(u, (h, h))), ("disc", 0.6 - np.hypot(x, y)))
+        }
+        times = paired(rivals, repeats)
+        rows.append((f"{n}² {name}", times["shape"], times["shape"] / times["disc"]))
+    rows.append((f"{n}² median", *(float(np.median([row[k] for row in rows])) for k in (1, 2))))
+    nan = float("nan")
+    return [
+        {"cells": name, "R": 0.05 / h, "step": t, "step CPU": nan, "peak MiB": nan, "pymaxflow": nan}
+        | {"x pymaxflow": nan, "times an ordinary step": ratio}
+        for name, t, ratio in rows
+    ]
 
 
 def plain_cut(f, rho0, rho1, eps, tau, spacing):

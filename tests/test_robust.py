@@ -44,7 +44,7 @@ KINDS = ("uniform", "thin", "bells", "mixtures")
 
 
 @st.composite
-def problems(draw, cells=(48, 64), noise=st.booleans()):
+def problems(draw, cells=(48, 64), noise=(False, True)):
     """Arguments of `front.step`: band-limited noise, some of it across the box edge, some with noise in every cell."""
     n = draw(st.sampled_from(cells))
     h, x, y = grid(n)
@@ -55,7 +55,7 @@ def problems(draw, cells=(48, 64), noise=st.booleans()):
     u = u + draw(st.floats(-1.0, 1.0))
     if draw(st.booleans()):  # away from the box edge
         u = np.minimum(u, 0.75 - np.maximum(np.abs(x), np.abs(y)))
-    if draw(noise):
+    if draw(st.sampled_from(noise)):
         u = u + 0.2 * rng.normal(size=u.shape)
     if not ((u > 0).any() and (u <= 0).any()):
         u = 0.5 - np.hypot(x, y)
@@ -124,12 +124,12 @@ def test_laws_on_rough_sets(args):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("noise", "count", "least"), [(False, 300, 0.5), (True, 200, 0.0)])
+@pytest.mark.parametrize(("noise", "count", "least"), [(False, 300, 0.4), (True, 200, 0.0)])
 def test_laws_on_five_hundred_rough_sets(record_property, noise, count, least):
     figures = []
 
     @settings(max_examples=count, database=None, phases=[Phase.generate])
-    @given(problems(noise=st.just(noise)))
+    @given(problems(noise=(noise,)))
     def examples(args):
         figures.append(check(args))
 
@@ -195,29 +195,21 @@ def test_singular_shapes_against_the_lattice(name, tau):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHAPES)
-def test_short_flows_of_singular_shapes(name):
+@pytest.mark.parametrize("name", ["square", "dumbbell", "discs closer than 2 eps"])
+def test_flows_of_one_piece_end_when_the_area_law_says(name):
+    # O3: all area is gone after area/(2 pi); a piece below the radius of O2, with the area `last`, goes at once
     n, eps, tau = 64, 0.1, 0.0125
     h, x, y = grid(n)
     u, half = redistance(SHAPES[name](x, y), (h, h)), np.full(x.shape, 0.5)
-    cells, times, pieces, area = u > 0, [np.inf, np.inf], ([], []), (u > 0).mean() * 4
-    for k in range(1, 40):
-        if np.isfinite(u).all():
-            u = front.step(u, half, half, eps, tau, (h, h)).u
-            pieces[0].append(topology(u > 0))
-            times[0] = k if np.isneginf(u).all() else times[0]
-        if cells.any():
-            f = redistance(np.where(cells, 1.0, -1.0), (h, h))
-            cells = mincut.solve(half, half, f / tau, eps, (h, h)).minimal
-            pieces[1].append(topology(cells))
-            times[1] = k if not cells.any() else times[1]
-    assert times[0] < np.inf
-    # O3's area law, for one piece without holes: gone when area/(2 pi) has passed, but for what vanishes at once (O2)
-    if all(p in ((1, 0), (0, 0)) for p in pieces[0]):
-        last = np.pi * (2.31**2) * tau
-        assert (area - 1.3 * last) / (2 * np.pi) / tau - 1 <= times[0] <= area / (2 * np.pi) / tau + 1
-    common = min(len(p) for p in pieces)
-    assert pieces[0][: min(3, common)] == pieces[1][: min(3, common)]
+    area, last = (u > 0).mean() * 4, np.pi * 2.31**2 * tau
+    k = 0
+    while np.isfinite(u).all():
+        assert k < 20
+        k += 1
+        before, u = u, front.step(u, half, half, eps, tau, (h, h)).u
+        assert (u > 0).sum() <= (before > 0).sum()
+        assert topology(u > 0) == (1, 0) or np.isneginf(u).all()
+    assert (area - last) / (2 * np.pi * tau) - 1 <= k <= area / (2 * np.pi * tau) + 1
 
 
 def half_planes(x):

@@ -1,11 +1,11 @@
 """The smooth step: one minimising movement (theory.md D8), sub-cell accurate and without preferred direction.
 
-`step` follows the front from the old one by Newton's method on the optimality condition of T5 with the closed form of
-the force, T4: in the plane on curves (`curves`), with the method on the grid (`newton`) to get near where that fails;
-on a line and in space on the grid. That finds a local minimiser. Where the topology of the old set leaves room for
-another one (necks, gaps, holes or pieces that a step of this tau can close or wipe out), an exact minimum cut on a
-coarser grid proposes a second start, and the candidate of least energy wins; the empty and the full set are candidates
-too.
+`step` follows the front from the old one by Newton's method on the optimality condition of T5 with the force of T4:
+in the plane on curves (`curves`), on a line and in space on the grid (`newton`). That finds a local minimiser. Where
+the topology of the old set leaves room for another one (necks, gaps, holes or pieces that a step of this tau can close
+or wipe out), or no minimiser is near, an exact minimum cut on a coarser grid proposes another start, a prediction by
+heat flow a third; if Newton's method settles from none of them, the method on the grid and the starts themselves are
+candidates too. The candidate of least energy wins, the old, the empty and the full set among them.
 """
 
 from dataclasses import dataclass
@@ -43,10 +43,14 @@ class Result:
     certified : bool
         Whether the hypotheses were checked to hold: eps |curvature| < 1, the points y ± eps n at distance eps from
         the front, so that the closed form is right, and a maximum principle for the linearised problem (on a line and
-        in space: a > 0.1). Without them `gap` is an estimate.
+        in space: a > 0.1). Without them `gap` is an estimate: where rays end early (`rays`) the two fronts are checked
+        for the force of the discrete front, and what twice as many nodes change is added; at kinks, where no such
+        fronts are found, it is five times that and a tenth of a cell; a set that no method improved has the
+        diagonal of the box, one whose curves all but touch a cell. A step that ends empty or full compares energies
+        only and is never certified.
     iterations : int
     converged : bool
-        Whether gap <= tol.
+        Whether gap <= tol; without `certified` it says no more than the estimate does.
     reason : str
         "empty" or "full" if the step made the set so, "global" if a start other than the old front won.
     """
@@ -96,7 +100,7 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
     for propose in (_coarse, _predictor):
         starts.append(propose(f, rho0, rho1, eps, tau, spacing))
         if _has_front(starts[-1]):
-            found.append(solve(problem, starts[-1], "global"))
+            found.append(solve(problem, starts[-1], reason="global"))
         if any(candidate is not None and candidate.settled for candidate in found):
             return _best(problem, found, tol)
     starts = [w for w in starts if _has_front(w)]
