@@ -216,7 +216,7 @@ def _on_grid(problem, w, tol, reason=""):
         candidate.iterations += iterations
         return candidate
     u = redistance(w, tuple(problem.spacing))
-    return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason, pad)
+    return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason, pad=pad)
 
 
 def _rays_free(u, front, problem, pad):
