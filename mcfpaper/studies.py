@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -11,6 +13,8 @@ import xarray as xr
 from mcfpaper import _checks, densities, geometry, grids, oracles, scheme
 from mcfpaper.kernels import spline
 from mcfpaper.solvers import mincut
+from mcfpaper.sweeps import sweep
+from mcfpaper.trajectory import open_trajectory
 
 Reference = xr.Dataset | Callable[[float], xr.DataArray]
 
@@ -133,32 +137,54 @@ def normal_velocity(after: xr.DataArray, curve: xr.Dataset, tau: float) -> xr.Da
 
 
 def refine(
-    u: xr.DataArray, densities: xr.Dataset, budgets: Sequence[float], t_end: float, reference: Reference
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Run the scheme with eps = tau for each of the `budgets` and hold it against the limit flow (T9).
+    cases: Mapping[str, tuple[xr.DataArray, xr.Dataset, Reference]],
+    budgets: Sequence[float],
+    t_end: float,
+    store: str | os.PathLike,
+) -> tuple[xr.Dataset, dict[str, list[xr.Dataset]]]:
+    """Run the scheme with eps = tau from several sets and hold it against the limit flow (T9), as a `sweep`.
+
+    Parameters
+    ----------
+    cases : mapping
+        Name -> initial set, densities, and the flow as `uniform_errors` takes it.
+    budgets : sequence of float
+        Values of eps = tau.
+    t_end : float
+        End time.
+    store : path
+        Folder for the trajectories, which the workers and this process share: a study that was interrupted resumes.
 
     Returns
     -------
     errors : xarray.Dataset
-        Along `eps`: `hausdorff` and `l1`, uniformly in time; `hausdorff_steps` and `l1_steps`, at the steps alone;
-        `area_rate`, the volume lost per time (2 pi in O3); `gap`, the largest of the
+        Along `case` and `eps`: `hausdorff` and `l1`, uniformly in time; `hausdorff_steps` and `l1_steps`, at the
+        steps alone; `area_rate`, the volume lost per time (2 pi in O3); `gap`, the largest of the
         certificates; `energy_margin`, by how much at least T7 held (mass/length); `steps`.
-    run : xarray.Dataset
-        The trajectory of the last of the budgets.
+    runs : dict
+        The trajectories of each case, lazy, in the order of the budgets.
     """
-    rows, run = [], None
-    for eps in budgets:
-        run = scheme.evolve(u, densities, float(eps), t_end, progress=False)
-        found = uniform_errors(run, reference)
-        volume, energy = run["volume"].values, run["nonlocal_perimeter"].values
-        row = {k: float(max(found[k].max(), found[f"{k}_held"].max())) for k in ("hausdorff", "l1")}
-        row |= {f"{k}_steps": float(found[k].max()) for k in ("hausdorff", "l1")}
-        row["area_rate"] = (volume[0] - volume[-1]) / float(run["time"][-1])
-        row["gap"] = float(run["gap"].max())
-        row["energy_margin"] = float((energy[:-1] - energy[1:] - run["dissipation"].values[1:]).min())
-        rows.append(row | {"steps": run.sizes["time"] - 1})
-    coords = {"eps": ("eps", np.asarray(budgets, float), {"long_name": "eps = tau", "units": "length"})}
-    return xr.Dataset({k: ("eps", [row[k] for row in rows]) for k in rows[0]}, coords), run
+    Path(store).mkdir(parents=True, exist_ok=True)
+    paths = {name: [Path(store) / f"{k}-{float(eps):g}.zarr" for eps in budgets] for k, name in enumerate(cases)}
+    job = functools.partial(_against_flow, t_end=t_end)
+    named = {name: (dict(zip(map(float, budgets), paths[name], strict=True)), *case) for name, case in cases.items()}
+    given = xr.DataArray(np.asarray(budgets, float), dims="eps", attrs={"long_name": "eps = tau", "units": "length"})
+    errors = sweep(job, {"case": named, "eps": given})
+    return errors, {name: [open_trajectory(path) for path in p] for name, p in paths.items()}
+
+
+def _against_flow(case: tuple, eps: float, t_end: float) -> dict[str, float]:
+    """One trajectory against its limit flow: a row of `refine`."""
+    stores, u, rho, reference = case
+    run = scheme.evolve(u, rho, eps, t_end, store=stores[eps], progress=False).load()
+    found = uniform_errors(run, reference)
+    volume, energy = run["volume"].values, run["nonlocal_perimeter"].values
+    row = {k: float(max(found[k].max(), found[f"{k}_held"].max())) for k in ("hausdorff", "l1")}
+    row |= {f"{k}_steps": float(found[k].max()) for k in ("hausdorff", "l1")}
+    row["area_rate"] = (volume[0] - volume[-1]) / float(run["time"][-1])
+    row["gap"] = float(run["gap"].max())
+    row["energy_margin"] = float((energy[:-1] - energy[1:] - run["dissipation"].values[1:]).min())
+    return row | {"steps": run.sizes["time"] - 1}
 
 
 def error_budget(

@@ -299,3 +299,21 @@ def test_ball_in_three_dimensions(a, b):
     assert out.certified
     assert abs(found.mean() - oracles.radial_step(0.7, a, b, 0.15, 0.02, d=3)) < 0.05 * h
     assert np.ptp(found) < 0.05 * h
+
+
+def test_budget_of_few_cells_and_a_step_in_doubt():
+    # eps = 1.6 cells, and tau so large that other minimisers are looked for: energies have to tell them apart
+    n, eps, r0 = 40, 0.16, 1.32
+    h = 4.0 / n
+    x, y = np.meshgrid(*[(np.arange(n) + 0.5) * h - 2.0] * 2, indexing="ij")
+    r = np.hypot(x, y)
+
+    def law(share):
+        return lambda q: share * np.exp(-(q**2) / 2.88)
+
+    assert front._doubtful(r0 - r, eps, eps, (h, h))
+    out = front.step(r0 - r, law(0.7)(r), law(0.3)(r), eps, eps, (h, h))
+    assert out.certified
+    exact = oracles.radial_step(r0, law(0.7), law(0.3), eps, eps)
+    band = np.abs(exact - r) < 2 * h
+    assert np.abs(out.u - (exact - r))[band].max() < 0.005 * h

@@ -86,13 +86,15 @@ def test_sample_and_normal_velocity():
     np.testing.assert_allclose(velocity, -1, atol=1e-4)  # the spline of a distance on 64 cells: 1e-5 / tau
 
 
-def test_refine_follows_a_disc():
+def test_refine_follows_a_disc(tmp_path):
     """Errors fall with eps, the area is lost a little too fast, and T7 holds."""
     rho = densities.uniform(grids.grid(64, -2.0, 2.0))
     r = np.hypot(rho["rho0"]["x"], rho["rho0"]["y"]).transpose("y", "x")
-    errors, run = studies.refine(1.4 - r, rho, (0.16, 0.1), 0.32, lambda t: oracles.shrinking_radius(t, 1.4) - r)
+    case = (1.4 - r, rho, lambda t: oracles.shrinking_radius(t, 1.4) - r)
+    errors, runs = studies.refine({"disc": case}, (0.16, 0.1), 0.32, tmp_path / "runs")
+    errors = errors.sel(case="disc")
     assert errors["steps"].values.tolist() == [2, 3]
-    assert run.sizes["time"] == 4
+    assert [run.sizes["time"] for run in runs["disc"]] == [3, 4]
     exact = oracles.shrinking_radius(0.16, 1.4)
     np.testing.assert_allclose(errors["hausdorff"][0], exact - oracles.shrinking_radius(0.32, 1.4), rtol=0.2)
     assert (np.diff(errors["hausdorff"]) < 0).all()
