@@ -249,7 +249,7 @@ def _closest(c, h, box, x, cand, r2, width, found):
         if _farther(r2[s], vn * vn, reach, best + slack):
             continue
         p = (px[s], py[s], pz[s])
-        if _searched(found, n, x, p, (nx[s], ny[s], nz[s]), hmax):
+        if _searched(found, n, p, (nx[s], ny[s], nz[s]), hmax):
             continue
         m = min(n, FOUND - 1)
         r = foot(c, h, box, x, p, np.sqrt(r2[s]), found[m])
@@ -272,23 +272,11 @@ def _farther(r2, vn2, reach, best):
 
 
 @njit
-def _searched(found, n, x, p, normal, hmax):
-    """Whether the seed p lies on the smooth piece around a closest point already found.
-
-    Farther off than two cells, only if p has nearly the same tangent plane and the distance to x still grows there as
-    fast as on a piece without a second closest point.
-    """
+def _searched(found, n, p, normal, hmax):
+    """Whether the seed p lies on the smooth piece around a closest point already found."""
     for m in range(n):
         ex, ey, ez = p[0] - found[m, 0], p[1] - found[m, 1], p[2] - found[m, 2]
         aligned = found[m, 3] * normal[0] + found[m, 4] * normal[1] + found[m, 5] * normal[2]
-        e2 = ex * ex + ey * ey + ez * ez
-        if e2 >= 16.0 * hmax * hmax or aligned <= 0.8:
-            continue
-        if e2 < 4.0 * hmax * hmax:
-            return True
-        off = ex * normal[0] + ey * normal[1] + ez * normal[2]
-        vx, vy, vz = p[0] - x[0], p[1] - x[1], p[2] - x[2]
-        grows = vx * ex + vy * ey + vz * ez - off * (vx * normal[0] + vy * normal[1] + vz * normal[2])
-        if aligned > 0.95 and off * off < 0.06 * e2 and grows > 0.4 * e2:
+        if ex * ex + ey * ey + ez * ez < 4.0 * hmax * hmax and aligned > 0.8:
             return True
     return False
