@@ -1,4 +1,4 @@
-"""One smooth step of a disc from the old front, one thread, against the plain minimum cut of PyMaxflow.
+"""One smooth step of a disc from the old front (tau = 0.05), one thread, against the plain minimum cut of PyMaxflow.
 
 The last rows: the first step of shapes whose topology or corners are in question, and how many times an ordinary step
 (of the disc, the same size) it costs; the very last is their median.
@@ -27,7 +27,7 @@ def run(quick):
         h = 2.0 / n
         x, y = np.meshgrid(*[(np.arange(n) + 0.5) * h - 1.0] * 2, indexing="ij")
         f, half = 0.6 - np.hypot(x, y), np.full((n, n), 0.5)
-        args = (f, half, half, eps, 0.0125, (h, h))
+        args = (f, half, half, eps, 0.05, (h, h))
         rivals = {"ours": lambda args=args: front.step(*args)}
         if n <= PEER_UP_TO:
             rivals["pymaxflow"] = lambda args=args: plain_cut(*args)
