@@ -104,8 +104,8 @@ def step(
         `u`: signed distance to the new boundary, positive inside (-inf: empty, +inf: the whole box); `gap`: a
         bound, in length units, on the distance of the front from the exact one of the discrete problem solved (0 for
         the exact method); `certified`: whether the hypotheses that make the bound a theorem were checked to hold;
-        `converged`: whether `gap` <= `tol`; `iterations`. The exact method adds the boolean sets `minimal`
-        and `maximal`. All parameters are attributes.
+        `converged`: whether `gap` <= `tol` (where not `certified`, by estimate only); `iterations`. The exact method
+        adds the boolean sets `minimal` and `maximal`. All parameters are attributes.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from mcfpaper.kernels import curvedistance, spline, surfaces
 from mcfpaper.kernels._jit import njit
-from mcfpaper.solvers.curves import LEAST, STEP, Curve, _chords, _thinned
+from mcfpaper.solvers.curves import LEAST, STEP, Curve, _chords, _thinned, _wall
 
 TILE, MARGIN = 128, 16
 JOIN = 1e-3  # cells: how far ends of a curve found in two tiles may lie apart
@@ -298,12 +298,3 @@ def _steps(line):
 def short(curves):
     """Whether a curve has too few nodes for Newton's method."""
     return any(len(q.nodes) < LEAST for q in curves)
-
-
-def _wall(point, shape, h):
-    """Axis and place of the wall that a point lies at."""
-    for axis in (0, 1):
-        for place in (-0.5, shape[axis] - 0.5):
-            if abs(point[axis] - place) < 1e-9:
-                return axis, place * h[axis]
-    raise ValueError("a curve that is not closed must end on the box edge")
