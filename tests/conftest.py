@@ -39,6 +39,17 @@ def chromium() -> str:
     return path
 
 
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """A headless browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
 def pytest_unconfigure() -> None:
     """Remove what the tests produced."""
     shutil.rmtree(PRODUCED, ignore_errors=True)

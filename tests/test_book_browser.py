@@ -21,20 +21,9 @@ def folder(tmp_path_factory):
     return book.build(tmp_path_factory.mktemp("book") / "a book").parent
 
 
-@pytest.fixture(scope="module")
-def engine(chromium):
-    """A headless browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def opened(engine, path, script):
+def opened(browser, path, script):
     """A page without a network, and the list of what went wrong in it."""
-    context = engine.new_context(viewport={"width": 1350, "height": 1000}, java_script_enabled=script, offline=True)
+    context = browser.new_context(viewport={"width": 1350, "height": 1000}, java_script_enabled=script, offline=True)
     page, wrong = context.new_page(), []
     page.on("request", lambda r: None if r.url.split(":")[0] in ("file", "data", "blob") else wrong.append(r.url))
     page.on("requestfailed", lambda r: wrong.append(r.url))
@@ -51,9 +40,9 @@ def keep_picture(page, name):
 
 
 @pytest.mark.parametrize("name", ["index", *NAMES, "claims"])
-def test_page_draws_from_a_file_without_a_network(engine, folder, name):
+def test_page_draws_from_a_file_without_a_network(browser, folder, name):
     """Every figure is painted in the place of its still picture, sliders repaint, formulas are set."""
-    page, wrong = opened(engine, folder / f"{name}.html", script=True)
+    page, wrong = opened(browser, folder / f"{name}.html", script=True)
     figures = page.locator(".figure")
     assert figures.count() == (sum(map(is_figure, outputs(name))) if name in NAMES else 0)
     for figure in figures.all():
@@ -96,9 +85,9 @@ def move_slider(page, figure):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_figures_are_seen_without_javascript(engine, folder, name):
+def test_figures_are_seen_without_javascript(browser, folder, name):
     """Each still picture has its size and stands in the page; formulas are read as TeX, and the page says so."""
-    page, wrong = opened(engine, folder / f"{name}.html", script=False)
+    page, wrong = opened(browser, folder / f"{name}.html", script=False)
     pictures = page.locator("main img")
     assert pictures.count() == sum("image/png" in o.get("data", {}) for o in outputs(name))
     for picture in pictures.all():

@@ -94,17 +94,6 @@ def from_wheels(route):
         route.fulfill(path=found)
 
 
-@pytest.fixture(scope="module")
-def browser(chromium):
-    """A headless browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, lab):
     """A tall page, whose requests leave this machine only as far as the installed wheels."""
