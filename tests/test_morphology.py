@@ -53,7 +53,7 @@ def by_offsets(u, eps, spacing, norm, better=np.maximum, low=-np.inf):
 def test_equals_the_maximum_over_offsets(problem, norm):
     u, eps, spacing = problem
     before = u.copy()
-    for threads in (1, 3):
+    for threads in (1, 2):
         up, down = dilate(u, eps, spacing, norm, threads), erode(u, eps, spacing, norm, threads)
         assert up.dtype == down.dtype == u.dtype
         np.testing.assert_array_equal(up, by_offsets(u, eps, spacing, norm))

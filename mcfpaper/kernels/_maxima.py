@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     stride: int  # cells from row to row
     lag: int  # rows of the result behind the input
     left: int  # columns of the input before the panel
-    home: np.ndarray  # where the rings begin
+    home: np.ndarray  # where the rings begin, and a row for the result
     rows: np.ndarray  # of each ring
     extra: np.ndarray  # columns of a row beside those of the panel
     count: np.ndarray  # terms of a stage, made even
@@ -61,7 +61,7 @@ def plan(stages: list[list[tuple[int, int, int, int]]], height: int, width: int,
     rows = [_rows(n, block) for n in past[:-1]]
     full = [[(0, 0, 0)] * MOST, *[(terms * MOST)[:MOST] for terms in flat[1:]]]
     return Plan(
-        sum(rows) * stride,
+        (sum(rows) + 1) * stride,
         block,
         stride,
         lag[-1],
@@ -205,44 +205,41 @@ def _enter(ring, o, source, a, n, sign, base):
 
 
 @njit
-def _turn(out, o, n, sign, base):
-    row = out[o : o + n]
-    for j in range(n):
-        row[j] = sign * row[j] + base
+def _row(u, t, height, end):
+    """Where row t of the sweep begins in u as one line, from the first row or, with `end`, from the last; -1: nowhere."""
+    nz, ny, nx = u.shape
+    z, y = divmod(t, height)
+    if t < 0 or z >= nz or y >= ny:
+        return -1
+    return (nz * ny - 1 - z * ny - y if end else z * ny + y) * nx
 
 
 @njit
-def _take(u, t, first, planes, a, n, ring, o, plan, sign, base, low):
-    """Rows t, t + 1 ... of the input, from column a on, into the ring from o on; outside the array there is `low`."""
-    ny, nx = u.shape[1:]
-    above, height = planes
-    flat = u.reshape(-1)
-    for r in range(plan.block):
-        z, y = divmod(t + r, height)
-        y += first - above
-        if z < len(u) and 0 <= y < ny:
-            _enter(ring, o + r * plan.stride, flat, (z * ny + y) * nx + a, n, sign, base)
-        else:
-            _fill(ring, o + r * plan.stride, n, low)
-
-
-@njit
-def sweep(u, out, box, planes, sign, base, low, ring, plan):
-    """The program's result for u in a box (first and last row, first and last column) of each plane, into out.
+def sweep(u, out, columns, height, end, claims, sign, base, low, ring, plan):
+    """The program's result for u, in some columns (first, last) of all rows, into out.
 
     Works on ``base + sign u``, with `low` outside, and turns the result back the same way. Planes follow each other at
-    planes[1] rows, planes[0] of them before the box. `ring` is memory(plan.size), all `low`.
+    `height` rows. A sweep goes from the first row (end 0) or, the ball being symmetric, from the last (end 1) until all
+    is done or claimed from the other end: claims[end] counts rows that will be done from there. No lock is needed: what
+    two sweeps do twice, when they meet, they do alike. `ring` is memory(plan.size), all `low`.
     """
     _, block, stride, lag, left, home, rows, extra, count, source, delay, shift = plan
-    nz, ny, nx = u.shape
-    y0, y1, x0, x1 = box
-    above, height = planes
-    flat, last = out.reshape(-1), rows.size
-    start, stop = max(x0 - left, 0), min(x1 + extra[0] - left, nx)
+    x0, x1 = columns
+    given, flat, last = u.reshape(-1), out.reshape(-1), rows.size
+    start, stop = max(x0 - left, 0), min(x1 + extra[0] - left, u.shape[2])
     now = np.zeros(last, np.int64)  # the row of each ring where this step begins
     at, row = np.empty(MOST, np.int64), np.empty(MOST, np.int64)
-    for t in range(0, (nz - 1) * height + above + y1 - y0 + lag, block):
-        _take(u, t, y0, planes, start, stop - start, ring, now[0] * stride + start - x0 + left, plan, sign, base, low)
+    total = (u.shape[0] - 1) * height + u.shape[1]
+    for t in range(0, total + lag, block):
+        if t - lag >= total - claims[1 - end]:
+            break
+        claims[end] = max(0, t + block - lag)
+        for r in range(block):
+            o, a = (now[0] + r) * stride + start - x0 + left, _row(u, t + r, height, end)
+            if a < 0:
+                _fill(ring, o, stop - start, low)
+            else:
+                _enter(ring, o, given, a + start, stop - start, sign, base)
         for i in range(1, last + 1):
             for k in range(count[i]):
                 row[k] = now[source[i, k]] - delay[i, k]
@@ -255,16 +252,15 @@ def sweep(u, out, box, planes, sign, base, low, ring, plan):
                     r += rows[s] if r < 0 else -rows[s] if r >= rows[s] else 0
                     many = min(many, rows[s] - r)
                     at[k] = home[s] + r * stride + shift[i, k]
+                a = _row(u, t + done - lag, height, end)
                 if i < last:
                     n = (many - 1) * stride + x1 - x0 + extra[i]
                     _maximum(ring, home[i] + (now[i] + done) * stride, ring, at, count[i], n)
-                elif t + done >= lag:
-                    z, y = divmod(t + done - lag, height)
-                    y += y0 - above
-                    if z < nz and y0 <= y < y1:
-                        _maximum(flat, (z * ny + y) * nx + x0, ring, at, count[i], x1 - x0)
-                        if sign != 1:
-                            _turn(flat, (z * ny + y) * nx + x0, x1 - x0, sign, base)
+                elif a >= 0 and sign == 1:
+                    _maximum(flat, a + x0, ring, at, count[i], x1 - x0)
+                elif a >= 0:
+                    _maximum(ring, home[last], ring, at, count[i], x1 - x0)
+                    _enter(flat, a + x0, ring, home[last], x1 - x0, sign, base)
                 done += many
         for i in range(last):
             now[i] = now[i] + block if now[i] + block < rows[i] else 0

@@ -9,9 +9,10 @@ go the same way, as bytes: measured on 1024² cells at R = 4 to 32, ten times as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -43,8 +44,8 @@ def dilate(u: np.ndarray, eps: float, spacing: Sequence[float], norm: str = "lat
         Grid spacing along each axis, in length units.
     norm : {"lattice", "box", "diamond"}
         Euclidean, largest-coordinate or sum-of-coordinates norm.
-    threads : int
-        Number of threads to share the rows among. Leave it at 1 under dask.
+    threads : {1, 2}
+        With 2 another thread works from the other end of the array. Leave it at 1 under dask.
 
     Returns
     -------
@@ -96,43 +97,45 @@ def _morph(u, eps, spacing, norm, threads, sign):
 
 
 def _run(u, eps, spacing, norm, threads, sign, low):
-    """Dilate ``u`` (sign > 0), or turn it over, dilate and turn back (sign < 0), by slabs of rows."""
+    """Dilate ``u`` (sign > 0), or turn it over, dilate and turn back (sign < 0)."""
     if u.size == 0:
         return u.copy()
     solid = np.ascontiguousarray(u).reshape((1,) * (3 - u.ndim) + u.shape)
-    out = np.empty_like(solid)
     ball = float(eps), tuple(map(float, spacing)), norm, reach(eps, spacing, u.shape)
     _, tall, wide = (0, 0, *ball[-1])[-3:]
     base, low = u.dtype.type(sign < 0 and u.dtype == np.uint8), u.dtype.type(low)
     factor = u.dtype.type(sign % 256 if u.dtype == np.uint8 else sign)
     _, ny, nx = solid.shape
     panels = max(1, nx // max(PANEL // u.itemsize, 8 * wide))
-    columns = [nx * k // panels for k in range(panels + 1)]
-    width = max(b - a for a, b in pairwise(columns))
+    columns = list(pairwise(nx * k // panels for k in range(panels + 1)))
+    height = ny + tall  # what lies below the last row of a plane is above the first of the next
 
-    def work(slab):
-        y0, y1 = slab
-        # What lies below the last row of a plane is above the first of the next.
-        above = tall if threads > 1 and (y0 or len(solid) > 1) else 0
-        height = above + y1 - y0 + tall
-        for part, plan in enumerate(_plans(*ball, height, width, u.itemsize)):
-            to = np.empty_like(out) if part else out
-            for x0, x1 in pairwise(columns):
-                ring = _maxima.memory(plan.size, u.dtype, low)
-                _maxima.sweep(solid, to, (y0, y1, x0, x1), (above, height), factor, base, low, ring, plan)
-            if part:
-                better = np.minimum if sign < 0 else np.maximum
-                better(out[:, y0:y1], to[:, y0:y1], out=out[:, y0:y1])
+    def work(plan, to, claims, end):
+        for panel, claim in zip(columns, claims, strict=True):
+            ring = _maxima.memory(plan.size, u.dtype, low)
+            _maxima.sweep(solid, to, panel, height, end, claim, factor, base, low, ring, plan)
 
-    threads = max(1, min(threads, ny - tall))
-    # The first slab has no rows above to read, so it gets more of its own.
-    edges = [0] + [tall + (ny - tall) * k // threads for k in range(1, threads)] + [ny]
-    first, *others = pairwise(edges)
-    with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # starts no thread until it has work
-        rest = pool.map(work, others)
-        work(first)
-        list(rest)
-    return out.reshape(u.shape)
+    def result(plan):
+        to, claims = np.empty_like(solid), np.zeros((panels, 2), np.int64)
+        other = _other().submit(work, plan, to, claims, 1) if threads > 1 else None
+        work(plan, to, claims, 0)
+        if other is not None and not other.cancel():
+            other.result()
+        return to
+
+    better = np.minimum if sign < 0 else np.maximum
+    widest = max(b - a for a, b in columns)
+    return reduce(better, map(result, _plans(*ball, height, widest, u.itemsize))).reshape(u.shape)
+
+
+@lru_cache(maxsize=1)
+def _other():
+    """The thread that works from the other end. Who finds it busy does its work himself."""
+    return ThreadPoolExecutor(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_other.cache_clear)
 
 
 @lru_cache(maxsize=64)
