@@ -1,7 +1,10 @@
 """Dilation and erosion against a maximum taken offset by offset, bit for bit, and the laws they obey."""
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import os
+import subprocess
+import sys
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -191,6 +194,50 @@ def test_many_threads_at_once():
         got = list(pool.map(lambda u: dilate(u, 5.0, (1.0, 1.0), threads=2), fields))
     for u, out in zip(fields, got, strict=True):
         np.testing.assert_array_equal(out, by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
+
+
+class FarEnd:
+    """In place of the other thread: works at once, until it meets somebody who has claimed some rows."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def submit(self, work, plan, to, claims, end):
+        to.view(np.uint8)[:] = 1
+        claims[:, 1 - end] = self.rows
+        work(plan, to, claims, end)
+        claims[:, 1 - end] = 0
+        done = Future()
+        done.set_result(None)
+        return done
+
+
+@given(problems(), NORMS, st.integers(0, 400))
+@quick
+def test_two_ends_meet_anywhere(problem, norm, rows):
+    u, eps, spacing = problem
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(morphology, "_other", lambda: FarEnd(rows))
+        up, down = dilate(u, eps, spacing, norm, 2), erode(u, eps, spacing, norm, 2)
+    np.testing.assert_array_equal(up, by_offsets(u, eps, spacing, norm))
+    np.testing.assert_array_equal(down, by_offsets(u, eps, spacing, norm, np.minimum, np.inf))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_forked_worker():
+    """A child has no second thread, whatever its parent had."""
+    code = """
+import os
+import numpy as np
+from mcfpaper.kernels.morphology import dilate
+u = np.random.default_rng(4).standard_normal((300, 300))
+want = dilate(u, 4.0, (1.0, 1.0), threads=2)
+child = os.fork()
+if not child:
+    os._exit(int((dilate(u, 4.0, (1.0, 1.0), threads=2) != want).any()))
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
 def test_spawned_worker():

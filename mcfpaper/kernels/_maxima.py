@@ -206,7 +206,7 @@ def _enter(ring, o, source, a, n, sign, base):
 
 @njit
 def _row(u, t, height, end):
-    """Where row t of the sweep begins in u as one line, from the first row or, with `end`, from the last; -1: nowhere."""
+    """Where row t of a sweep begins in u as one line, from the first row or (end 1) from the last; -1: nowhere."""
     nz, ny, nx = u.shape
     z, y = divmod(t, height)
     if t < 0 or z >= nz or y >= ny:
