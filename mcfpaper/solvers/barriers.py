@@ -9,11 +9,10 @@ from mcfpaper.solvers import curves
 
 @dataclass
 class Certificate:
-    """What `certify` found: the bound (inf: no barriers found), whether its hypotheses hold, and no crossings."""
+    """What `certify` found: the bound (inf: no barriers found) and whether its hypotheses hold."""
 
     gap: float
     holds: bool
-    simple: bool
 
 
 def certify(problem, front):
@@ -25,17 +24,14 @@ def certify(problem, front):
     """
     px = problem.px
     front = curves.Front([q.doubled() for q in front.curves], problem.spacing, front.smear)
-    x, n = front.frame.points, front.frame.normals / problem.spacing
-    off = [front.distances(problem.f.folded(x + sign * 0.5 * px * n)) * sign for sign in (1.0, -1.0)]
-    simple = bool(np.abs(np.array(off) / px - 0.5).max() < 0.1)
     c, k, a = problem.linearise(front.frame)
     update, stable = curves.linear_system(problem, front, k, a)
     holds = bool(stable and (problem.open(front.frame) == 1.0).all())
     source = 1.5 * np.abs(c) + 0.05 * np.abs(c).max() + 1e-4 * px
     gaps = [_barrier(problem, front, sign, update, source) for sign in (1.0, -1.0)]
     if None not in gaps:
-        return Certificate(max(gaps), holds, simple)
-    return Certificate(np.inf, False, simple)
+        return Certificate(max(gaps), holds)
+    return Certificate(np.inf, False)
 
 
 def _barrier(problem, front, sign, update, source):

@@ -22,7 +22,8 @@ from mcfpaper.solvers.force import Frame
 STEP = 0.5  # distance of nodes, in cells
 GHOSTS = 12  # mirror nodes: a spline forgets its end to 0.27^12
 LEAST = 12  # nodes on a curve; a shorter one is left to other methods
-PATIENCE = 20  # iterations after which 1e-3 cells will do: linear convergence, at kinks
+REST = 1e-3  # cells: what may be left where convergence is linear
+DAMPING = 0.5  # where rays end early
 FLOOR = 0.1  # least slope a used in the linear system
 
 
@@ -178,6 +179,12 @@ class Front:
         nodes = self.frame.points * self.h + (v / across)[:, None] * way
         return [q.moved_to(nodes[part].copy()) for q, part in zip(self.curves, self.parts, strict=True)]
 
+    def shortening(self, v):
+        """Largest share that an edge between nodes loses of its length when they move outward by v."""
+        x, move = self.frame.points * self.h, -v[:, None] * self.frame.normals
+        edge = x[self.after] - x
+        return float((-((move[self.after] - move) * edge).sum(1) / (edge * edge).sum(1)).max())
+
     def uneven(self):
         """Whether the distances of nodes on some curve differ by more than a factor of two."""
         return any(np.ptp(np.log2(self.hp[part] / self.hp[part].mean())) > 1.0 for part in self.parts)
@@ -199,6 +206,21 @@ class Front:
             return factors.solve(hm / 6 * r[b] + (hm + hp) / 3 * r + hp / 6 * r[f])
 
         return update
+
+    def safe_system(self, k, rate, a):
+        """As `system` with a > 0, symmetric in the energy's metric: the update never points up its gradient.
+
+        The spline's second derivative of the shortest wave is three times that of the differences used here, so they
+        are multiplied by three: the update then never overshoots.
+        """
+        b, f, n = self.before, self.after, len(k)
+        mass, rows = 0.5 * (self.hm + self.hp) / rate, np.arange(n)
+        lower, upper = (1.5 * ((k / rate)[i] + k / rate) / h for i, h in ((b, self.hm), (f, self.hp)))
+        matrix = sparse.csc_array(
+            (np.r_[-lower, mass * a + lower + upper, -upper], (np.r_[rows, rows, rows], np.r_[b, rows, f])), (n, n)
+        )
+        factors = splu(matrix)
+        return lambda c: factors.solve(mass * c)
 
     def along(self, values):
         """Derivative along the curves, 0 at walls."""
@@ -245,9 +267,13 @@ def relax(problem, u, limit=40):
     return newton(problem, Front(curves, problem.spacing), limit) if curves else (None, 0)
 
 
-def refined(problem, front):
-    """The solution with twice as many nodes, from that on the nodes of `front`: as `relax`."""
-    return newton(problem, Front([q.doubled() for q in front.curves], problem.spacing), 15)
+def refined(problem, front, smear=None):
+    """The solution with twice as many nodes, from that on the nodes of `front`: as `relax`.
+
+    `smear` of `open_shares`: half that of `front` unless given.
+    """
+    finer = Front([q.doubled() for q in front.curves], problem.spacing, smear or 0.5 * front.smear)
+    return newton(problem, finer, 30)
 
 
 def newton(problem, now, limit=40):
@@ -256,24 +282,29 @@ def newton(problem, now, limit=40):
     Damped where it has to be: a + damping in place of a, so that the move tends to one down the gradient of the energy
     (D8). A move is taken if the force at its end does not oppose it by more than half of what drove it at its start:
     the energy then falls, by the trapezoidal rule. Where rays end early, the derivative of `open_shares` is left out:
-    it lessens the second variation of the energy, so that near a minimiser the iteration still converges, linearly.
+    it lessens the second variation of the energy, so that near a minimiser the iteration still converges, linearly,
+    if it is damped a little. The moves are then about a geometric series, and `rest` of the Front is the sum of those
+    that were not made.
     """
-    px, width, damping = problem.px, width_at_walls(problem), 0.0
+    px, width, damping, last = problem.px, width_at_walls(problem), 0.0, np.inf
     for iteration in range(1, limit + 1):
         c, k, a = problem.linearise(now.frame)
         if not np.isfinite(c).all():
             return None, iteration
         mass = 0.5 * (now.hm + now.hp) / problem.rate(now.frame)
+        least = 0.0 if (problem.open(now.frame) == 1.0).all() else DAMPING
+        damping = max(damping, least)
         while True:
             update, _ = linear_system(problem, now, k, a, damping)
             v = update(c)
             largest, drive = np.abs(v).max(), (mass * c * v).sum()
-            t = min(1.0, 0.5 / max((np.abs(v * now.frame.bends[:, 0])).max(), 1e-300))
+            t = min(1.0, 0.7 / max(now.shortening(v), 1e-300))
             curves = now.moved(t * v, width) if t > 0.25 else None
             if curves is not None and _inside(curves, problem):
                 new = Front(curves, problem.spacing, now.smear)
-                new.rest = largest
-                if largest < (1e-7 if iteration < PATIENCE else 1e-3) * px:
+                ratio = min(largest / last, 0.95) if damping == least else 0.0
+                new.rest = largest * (ratio / (1.0 - ratio) if ratio else 1.0 + damping)
+                if new.rest < 1e-7 * px or (ratio > 0.2 and new.rest < REST * px):
                     return new, iteration
                 brake = (mass * problem.drive(new.frame)[0] * v).sum()
                 if brake >= -0.5 * drive > -np.inf or largest < 1e-5 * px:
@@ -281,14 +312,34 @@ def newton(problem, now, limit=40):
             damping = max(4.0 * damping, 0.5)
             if damping > 1e4:
                 return None, iteration
-        now, damping = new, damping / 4.0 if damping > 1.0 else 0.0
+        now, last = new, np.inf if damping > least else largest
+        damping = damping / 4.0 if damping > 1.0 else 0.0
         if now.uneven():
             curves = [q.resampled(now.hp[part].mean()) for q, part in zip(now.curves, now.parts, strict=True)]
             if any(q is None for q in curves):
                 return None, iteration
             now = Front(curves, problem.spacing)
-            now.rest = largest
+            now.rest, last = largest, np.inf
     return now, limit
+
+
+def crossing(front):
+    """Whether the polygon of the nodes crosses itself."""
+    ends = [i for q, part in zip(front.curves, front.parts, strict=True) if q.walls for i in (part.stop - 1,)]
+    start = np.delete(np.arange(len(front.before)), ends)
+    stop = front.after[start]
+    x = front.frame.points * front.h
+    a, b = x[start], x[stop]
+    longest = np.sqrt(((b - a) ** 2).sum(1)).max()
+    i, j = cKDTree(0.5 * (a + b)).query_pairs(longest, output_type="ndarray").T
+    apart = (start[i] != stop[j]) & (start[j] != stop[i])
+    i, j = i[apart], j[apart]
+
+    def side(p, q, r):
+        return (q[:, 0] - p[:, 0]) * (r[:, 1] - p[:, 1]) - (q[:, 1] - p[:, 1]) * (r[:, 0] - p[:, 0])
+
+    through = side(a[i], b[i], a[j]) * side(a[i], b[i], b[j]) < 0.0
+    return bool((through & (side(a[j], b[j], a[i]) * side(a[j], b[j], b[i]) < 0.0)).any())
 
 
 def _inside(curves, problem):
@@ -304,15 +355,16 @@ def width_at_walls(problem):
 def linear_system(problem, front, k, a, damping=0.0):
     """Newton's update as a function of c, and whether the linearised problem obeys a maximum principle.
 
-    It does if the solution for c = 1 is positive (a > 0 suffices, a < 0 here and there does no harm); otherwise, and
-    where the update is to be damped, a is raised to FLOOR + `damping`.
+    It does if the solution for c = 1 is positive (a > 0 suffices, a < 0 here and there does no harm); otherwise a is
+    raised to FLOOR, and where the update is to be damped to FLOOR + `damping`.
     """
     rate = problem.rate(front.frame)
-    slope = rate * front.along(k / rate)
     k = np.maximum(k, 1e-3 * problem.tau)
-    if not damping:
-        update = front.system(k, slope, a)
-        answer = update(np.ones(len(a)))
-        if answer.min() > 0.0 and answer.max() < 1.0 / FLOOR:
-            return update, True
-    return front.system(k, slope, np.maximum(a, FLOOR) + damping), False
+    if damping:
+        return front.safe_system(k, rate, np.maximum(a, FLOOR) + damping), False
+    slope = rate * front.along(k / rate)
+    update = front.system(k, slope, a)
+    answer = update(np.ones(len(a)))
+    if answer.min() > 0.0 and answer.max() < 1.0 / FLOOR:
+        return update, True
+    return front.system(k, slope, np.maximum(a, FLOOR)), False

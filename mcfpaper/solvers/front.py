@@ -21,7 +21,7 @@ from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import FLOOR, Problem, relax
 
 DEFAULT_TOL = 5e-3  # cells
-KINK = 0.1  # cells: least gap of a front with kinks, where no barriers are found; what refining changes comes on top
+DOUBLINGS = 5  # of the nodes, at most
 ROUGH = 0.2  # cells: how near the method on the grid has to come for that on curves to take over
 
 
@@ -92,7 +92,8 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
     solve = _on_curves if f.ndim == 2 else partial(_on_grid, tol=tol)
     start = f if guess is None else guess
     first = solve(problem, start) if _has_front(start) else None
-    found, starts = [first], []
+    old = Candidate(f, gap=problem.size)
+    found, starts = [] if first is None else [first], []
     if first is not None and first.settled and not _doubtful(f, eps, tau, spacing):
         result = first.result(problem, tol)
         if result is not None and result.converged and result.certified:
@@ -100,14 +101,15 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
     for propose in (_coarse, _predictor):
         starts.append(propose(f, rho0, rho1, eps, tau, spacing))
         if _has_front(starts[-1]):
-            found.append(solve(problem, starts[-1], reason="global"))
-        if any(candidate is not None and candidate.settled for candidate in found):
-            return _best(problem, found, tol)
+            found += filter(None, [solve(problem, starts[-1], reason="global")])
+        # in space energies are too rough to tell whether one rose
+        if any(c.settled and (f.ndim == 3 or _score(c, problem) <= _score(old, problem)) for c in found):
+            return _best(problem, [*found, old], tol)
     starts = [w for w in starts if _has_front(w)]
     found += [Candidate(redistance(w, spacing), reason="global", gap=problem.size) for w in starts]
     if f.ndim == 2:
-        found += [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in starts[:1]]
-    return _best(problem, found, tol)
+        found += filter(None, [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in starts[:1]])
+    return _best(problem, [*found, old], tol)
 
 
 def _has_front(w):
@@ -116,9 +118,7 @@ def _has_front(w):
 
 def _best(problem, found, tol):
     """Of the candidates `found`, the empty and the full set, the one of least energy."""
-    shape, f = problem.shape, problem.data[0]
-    pool = [_trivial(shape, False, "empty"), _trivial(shape, True, "full"), *filter(None, found)]
-    pool += [Candidate(f, gap=problem.size)] if _has_front(f) else []
+    pool = [_trivial(problem.shape, False, "empty"), _trivial(problem.shape, True, "full"), *found]
     scores = [_score(r, problem) for r in pool]
     while True:
         best = int(np.argmin(scores))
@@ -137,10 +137,14 @@ def _best(problem, found, tol):
 def _score(candidate, problem):
     """Energy; what is known less well loses near ties (quadrature errors are below 1e-4 of the perimeter)."""
     # in space, where that error is larger, the better rule would cost as much as the step
-    value, perimeter = (fine_energy if problem.data[0].ndim < 3 else energy)(candidate.u, problem)
+    measure = fine_energy if problem.data[0].ndim < 3 else energy
     if isinstance(candidate, Result):
-        return value
-    return value + perimeter * ((0.0 if candidate.settled else 1e-3) + (1e-4 if candidate.reason == "global" else 0.0))
+        return measure(candidate.u, problem)[0]
+    if candidate.score is None:
+        value, perimeter = measure(candidate.u, problem)
+        doubt = (0.0 if candidate.settled else 1e-3) + (1e-4 if candidate.reason == "global" else 0.0)
+        candidate.score = value + perimeter * doubt
+    return candidate.score
 
 
 def _trivial(shape, full, reason=""):
@@ -160,34 +164,50 @@ class Candidate:
     reason: str = ""
     gap: float = np.inf  # of a set that no method has improved
     pad: int = 0  # of the grid that the State lives on
+    score: float | None = None  # energy, once it was asked for
+    answer: object = ()  # of `result`, once it was asked for
 
     def result(self, problem, tol):
-        """The front with its certificate, on finer nodes if it takes them; None if curves cross or all but touch."""
+        """The front with its certificate, on finer nodes if it takes them; None if curves cross."""
+        if self.answer == ():
+            self.answer = self._result(problem, tol)
+        return self.answer
+
+    def _result(self, problem, tol):
         if self.curves is None:
             gap = min(self.gap if self.state is None else float(self.state.gap), problem.size)
             certified = self.u.ndim != 2 and self.settled and self.state.least > FLOOR
             certified = certified and _rays_free(self.u, self.state.front, problem, self.pad)
             return Result(self.u, gap, bool(certified), self.iterations, bool(gap <= tol), self.reason)
         front, iterations = self.curves, self.iterations
-        proof, shift = barriers.certify(problem, front), front.rest if front.rest > 1e-6 * problem.px else 0.0
-        if not proof.simple:
+        gap, certified = _bound(problem, front)
+        if gap == np.inf and curves.crossing(front):
             return None
-        for _ in range(2):
-            whole = (problem.open(front.frame) == 1.0).all()
-            if proof.gap + shift <= tol and (whole or front is not self.curves):
+        for level in range(DOUBLINGS):
+            if gap <= tol:
                 break
-            finer, more = curves.refined(problem, front)
-            better = None if finer is None else barriers.certify(problem, finer)
+            # rays that end early are blurred over twice the distance of nodes: with less the front grows teeth
+            finer, more = curves.refined(problem, front, front.smear if level == 0 and not certified else None)
             iterations += more
-            if better is None or not better.simple:
+            if finer is None or curves.crossing(finer):
                 break
-            # where the force depends on which ray ends first, the nodes bring an error that no barrier sees
-            shift = 0.0 if whole else float(np.abs(finer.distances(front.frame.points)).max()) + finer.rest
-            front, proof = finer, better
-        bound = min(proof.gap, problem.px if front is self.curves else KINK * problem.px)
-        gap = min(bound + (shift if proof.gap < np.inf else 5.0 * shift), problem.size)
+            shift = float(np.abs(finer.distances(front.frame.points)).max()) + finer.rest if level else np.inf
+            bound, holds = _bound(problem, finer, shift)
+            if level and bound >= gap:
+                break
+            front, gap, certified = finer, bound, holds
+        gap = min(gap, problem.px if gap == np.inf else np.inf, problem.size)
         u = self.u if front is self.curves else problem.distance(front)
-        return Result(u, gap, proof.holds, iterations, bool(gap <= tol), self.reason)
+        return Result(u, gap, certified, iterations, bool(gap <= tol), self.reason)
+
+
+def _bound(problem, front, shift=np.inf):
+    """`gap` and `certified` of a front, `shift` away from that with half as many nodes."""
+    if (problem.open(front.frame) == 1.0).all():
+        proof = barriers.certify(problem, front)
+        if proof.gap < np.inf:
+            return proof.gap, proof.holds
+    return shift, False
 
 
 def _on_curves(problem, w, reason=""):
@@ -195,12 +215,9 @@ def _on_curves(problem, w, reason=""):
     front, iterations = curves.relax(problem, w)
     if front is None:
         return None
-    u = front.distance(w.shape)
-    before, perimeter = energy(redistance(w, tuple(problem.spacing), 2.0 * problem.eps), problem)
-    # curves that came to cross may have more energy than they started with; at eps of 1.6 cells the energies of smooth
-    # sets are good to 3e-3 of the perimeter
-    settled = front.rest < ROUGH * problem.px and energy(u, problem)[0] <= before + 1e-2 * perimeter
-    return Candidate(u, front, None, iterations, settled, reason)
+    whole = (problem.open(front.frame) == 1.0).all()
+    settled = front.rest < ROUGH * problem.px and (whole or not curves.crossing(front))
+    return Candidate(front.distance(w.shape), front, None, iterations, settled, reason)
 
 
 def _on_grid(problem, w, tol, reason=""):
