@@ -217,6 +217,19 @@ def test_no_certificate_where_rays_cross():
     assert front.step(f, half, half, EPS, 1e-3, (h, h)).reason == "full"
 
 
+def test_curves_that_cross():
+    h, x, y = grid(64)
+    u = redistance(0.6 - np.hypot((x + 1.0) / 1.2, y), (h, h))  # ends on a wall
+    simple = curves.Front(curves.extract(u, (h, h)), (h, h))
+    assert not curves.crossing(simple)
+    s = np.linspace(0.0, 2 * np.pi, 200, endpoint=False)
+    eight = curves.Curve(1.0 + 0.5 * np.stack([np.sin(s), np.sin(2 * s)], 1))
+    assert curves.crossing(curves.Front([eight], (h, h)))
+    rings = [curves.Curve(1.0 + 0.4 * np.stack([np.cos(s) + d, np.sin(s)], 1)) for d in (0.0, 0.5)]
+    assert curves.crossing(curves.Front(rings, (h, h)))
+    assert not curves.crossing(curves.Front(rings[:1], (h, h)))
+
+
 def test_distance_to_curves():
     h, x, y = grid(64)
     u = redistance(0.6 - np.hypot((x + 1.0) / 1.2, y), (h, h))  # ends on a wall, at a right angle

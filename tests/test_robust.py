@@ -3,6 +3,8 @@
 Held against laws (theory.md D8, T6), the exact method on the lattice and finer nodes.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -152,7 +154,7 @@ def test_laws_on_rough_sets(args):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("noise", "count", "least"), [(False, 300, 0.4), (True, 200, 0.0)])
+@pytest.mark.parametrize(("noise", "count", "least"), [(False, 300, 0.6), (True, 200, 0.15)])
 def test_laws_on_five_hundred_rough_sets(record_property, noise, count, least):
     figures = []
 
@@ -164,8 +166,12 @@ def test_laws_on_five_hundred_rough_sets(record_property, noise, count, least):
     examples()
     whole = [r for r in figures if not r["trivial"]]
     shares = {k: np.mean([r[k] for r in whole]) for k in ("converged", "certified")}
+    shares["honest"] = np.mean([r["honest"] for r in whole if r["converged"]])
     record_property("figures", repr({"examples": len(figures), "whole": len(whole)} | shares))
-    assert shares["converged"] >= least  # of those that the step does not empty or fill; the others are flagged
+    # of those that the step does not empty or fill; the others are flagged
+    assert shares["converged"] >= least
+    # near ties the finer grid may settle for another local minimiser than this one
+    assert shares["honest"] >= 0.95
 
 
 SHAPES = {
@@ -220,6 +226,36 @@ def test_singular_shapes_against_the_lattice(name, tau):
             mirrored = np.flip(out.u, axis)
             near = np.abs(out.u) < 2 * h
             assert (out.u == mirrored).all() or np.abs(out.u - mirrored)[near].max() <= 2 * out.gap
+
+
+@pytest.mark.parametrize("name", ["square", "discs closer than 2 eps", "figure eight", "spiral"])
+def test_gap_bounds_the_error_where_rays_end_early(name):
+    h, x, y = grid(64)
+    args = redistance(SHAPES[name](x, y), (h, h)), 0.7 * np.exp(-x * x - y * y), 0.3 + 0.1 * x, 0.1, 0.004, (h, h)
+    out = front.step(*args, tol=0.02 * h)
+    assert out.converged
+    assert not out.certified
+    error, bound = error_and_bound(out, args)
+    assert error <= bound
+    assert bound < 0.04 * h
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["figure eight", "spiral", "dumbbell"])
+def test_flows_against_the_lattice_step_by_step(name):
+    n, eps, tau = 64, 0.1, 0.004
+    h, x, y = grid(n)
+    u, half = redistance(SHAPES[name](x, y), (h, h)), np.full(x.shape, 0.5)
+    bound, apart = lattice_error(n, eps, tau) + h, []
+    while np.isfinite(u).all():
+        assert len(apart) < 100
+        out = front.step(u, half, half, eps, tau, (h, h))
+        cut = mincut.solve(half, half, u / tau, eps, (h, h)).minimal
+        apart.append(topology(out.u > 0) != topology(cut))
+        if not apart[-1] and np.isfinite(out.u).all():
+            assert np.abs(out.u)[(out.u > 0) ^ cut].max(initial=0.0) <= bound
+        u = out.u
+    assert not any(p and q for p, q in pairwise(apart))  # the lattice's critical time is off by less than a step
 
 
 @pytest.mark.slow

@@ -46,8 +46,8 @@ class Result:
         in space: a > 0.1). Without them `gap` is an estimate: where rays end early (`rays`), what the last doubling of
         nodes changed, with the blur of `open_shares` halved. What that leaves is of first order in the blur at
         worst, hence as much again. On the singular shapes of the tests it was 1.3 times or more what a grid three times
-        finer showed. Where no doubling succeeds it is a cell; a set that no method improved has the diagonal of the
-        box. A step that ends empty or full compares energies only and is never certified.
+        finer showed. Where doublings cease to help, what the last two changed is added up; where none succeeds it is a
+        cell; a set that no method improved, or curves that did not settle, have the diagonal of the box. A step that ends empty or full compares energies only and is never certified.
     iterations : int
     converged : bool
         Whether gap <= tol; without `certified` it says no more than the estimate does.
@@ -194,9 +194,12 @@ class Candidate:
             shift = float(np.abs(finer.distances(front.frame.points)).max()) + finer.rest if level else np.inf
             bound, holds = _bound(problem, finer, shift)
             if level and bound >= gap:
+                gap += min(bound, problem.px)
                 break
             front, gap, certified = finer, bound, holds
-        gap = min(gap, problem.px if gap == np.inf else np.inf, problem.size)
+        if gap == np.inf and self.settled:
+            gap = problem.px
+        gap = min(gap, problem.size)
         u = self.u if front is self.curves else problem.distance(front)
         return Result(u, gap, certified, iterations, bool(gap <= tol), self.reason)
 
