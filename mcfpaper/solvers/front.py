@@ -47,7 +47,8 @@ class Result:
         nodes changed, with the blur of `open_shares` halved. What that leaves is of first order in the blur at
         worst, hence as much again. On the singular shapes of the tests it was 1.3 times or more what a grid three times
         finer showed. Where doublings cease to help, what the last two changed is added up; where none succeeds it is a
-        cell; a set that no method improved, or curves that did not settle, have the diagonal of the box. A step that ends empty or full compares energies only and is never certified.
+        cell; a set that no method improved, or curves that did not settle, have the diagonal of the box. A step
+        that ends empty or full compares energies only and is never certified.
     iterations : int
     converged : bool
         Whether gap <= tol; without `certified` it says no more than the estimate does.
