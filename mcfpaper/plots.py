@@ -14,22 +14,9 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from mcfpaper import _checks, _plotinput, geometry
+from mcfpaper import _checks, _plotinput
+from mcfpaper import _drawing as draw
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#000000",
-)
-COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
-DASHES = ("solid", "dashed", "dotted", "dotdash", "dashdot")
-FIELD, TIME, DIVERGING = "cividis", "viridis", "PuOr"
-WIDTH, HEIGHT = 420, 340  # pixels of a bokeh figure
-INCHES = 4.6  # width of a matplotlib figure
 MAX_FRAMES = 12  # of a time slider: frames are stored in the notebook
 
 
@@ -70,7 +57,7 @@ def png(figure: object, columns: int = 3, dpi: int = 90) -> Png:
     """
     import matplotlib
 
-    _load()
+    draw.load()
     if isinstance(figure, hv.HoloMap):
         keys = figure.keys()
         chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, columns).round().astype(int))]
@@ -85,7 +72,7 @@ def png(figure: object, columns: int = 3, dpi: int = 90) -> Png:
         )
     if isinstance(figure, hv.Layout):
         figure = figure.cols(min(columns, len(figure))).opts(
-            backend="matplotlib", fig_inches=INCHES * 0.8, sublabel_format="", hspace=0.75, vspace=0.3
+            backend="matplotlib", fig_inches=draw.INCHES * 0.8, sublabel_format="", hspace=0.75, vspace=0.3
         )
     with matplotlib.rc_context({"font.size": 9, "axes.titlesize": 10, "figure.facecolor": "white"}):
         renderer = hv.renderer("matplotlib").instance(fig="png", dpi=dpi)
@@ -117,19 +104,19 @@ def image(field: xr.DataArray, title: str = "", cmap: str | None = None, limits:
     field = _plotinput.middle(_checks.on_grid(field, "field")).compute().astype(float)
     # Arithmetic hands the attributes of coordinates on, and HoloViews confuses values with an axis of the same label.
     names = [field.attrs.get("long_name"), field.name, "value"]
-    label = next(str(n) for n in names if n and n not in [a.label for a in _axes(field)])
-    value = hv.Dimension("value", label=label, unit=_unit(field))
+    label = next(str(n) for n in names if n and n not in [a.label for a in draw.axes(field)])
+    value = hv.Dimension("value", label=label, unit=draw.unit(field))
     if field.ndim == 1:
-        return _line(hv.Curve((field[field.dims[0]].values, field.values), _axes(field)[0], value, label=title))
+        return draw.line(hv.Curve((field[field.dims[0]].values, field.values), draw.axes(field)[0], value, label=title))
     if limits is None:
         low, high = float(field.min()), float(field.max())
         limits = (-max(-low, high), max(-low, high)) if low < 0 < high else (low, high)
-    x, y = _axes(field)
+    x, y = draw.axes(field)
     picture = hv.Image((field[x.name].values, field[y.name].values, field.values), [x, y], value, label=title)
-    cmap = cmap or (DIVERGING if limits[0] < 0 < limits[1] else FIELD)
-    picture = _both(picture, cmap=cmap, clim=limits, colorbar=True, **_box(field), _bokeh=_frame(field))
-    shape = _shape(picture)
-    return picture.opts(backend="matplotlib", aspect=shape, fig_inches=(INCHES, INCHES / shape))
+    cmap = cmap or (draw.DIVERGING if limits[0] < 0 < limits[1] else draw.FIELD)
+    picture = draw.both(picture, cmap=cmap, clim=limits, colorbar=True, **draw.box(field), _bokeh=draw.frame(field))
+    shape = draw.shape(picture)
+    return picture.opts(backend="matplotlib", aspect=shape, fig_inches=(draw.INCHES, draw.INCHES / shape))
 
 
 def densities(rho: xr.Dataset, title: str = "") -> hv.Layout:
@@ -159,10 +146,10 @@ def sets(named: Mapping[str, xr.DataArray], points: tuple | None = None, title: 
     holoviews.Overlay
     """
     planes = {name: _plotinput.plane(field, "named") for name, field in _plotinput.mapping(named, "named").items()}
-    layers = [] if points is None else _points(points, next(iter(planes.values())))
+    layers = [] if points is None else draw.scatter(points, next(iter(planes.values())))
     for i, (name, field) in enumerate(planes.items()):
-        layers.append(_front(field, name, COLOURS[i % len(COLOURS)], DASHES[(i // 2) % len(DASHES)]))
-    return _overlay(layers, title)
+        layers.append(draw.front(field, name, draw.COLOURS[i % len(draw.COLOURS)], draw.DASHES[i % len(draw.DASHES)]))
+    return draw.overlay(layers, title)
 
 
 def trajectory(run: xr.Dataset, background: xr.DataArray | None = None, points: tuple | None = None) -> hv.HoloMap:
@@ -187,19 +174,19 @@ def trajectory(run: xr.Dataset, background: xr.DataArray | None = None, points: 
     start, frames = _plotinput.plane(run["u"].isel(time=0), "run"), {}
     for k in chosen:
         field = _plotinput.plane(run["u"].isel(time=int(k)), "run")
-        layers = [] if points is None else _points(points, field)
-        layers.append(_front(start, "start", BLACK, "dashed"))
+        layers = [] if points is None else draw.scatter(points, field)
+        layers.append(draw.front(start, "start", draw.BLACK, "dashed"))
         if background is not None:
             layers.append(
-                _front(
+                draw.front(
                     _plotinput.plane(background, "background"),
                     background.attrs.get("long_name", "reference"),
-                    RED,
+                    draw.RED,
                     "dotted",
                 )
             )
-        frames[float(run["time"][int(k)])] = _overlay([*layers, _front(field, "front", BLUE, "solid")], "")
-    return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=_unit(run["time"]), value_format="{:.4g}".format))
+        frames[float(run["time"][int(k)])] = draw.overlay([*layers, draw.front(field, "front", draw.BLUE, "solid")], "")
+    return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=draw.unit(run["time"]), value_format="{:.4g}".format))
 
 
 def compare(named: Mapping[str, xr.Dataset]) -> hv.HoloMap:
@@ -222,7 +209,7 @@ def compare(named: Mapping[str, xr.Dataset]) -> hv.HoloMap:
     frames = {}
     for k in np.unique(np.linspace(0, first.sizes["time"] - 1, MAX_FRAMES).round().astype(int)):
         frames[float(first["time"][k])] = sets({name: r["u"].isel(time=int(k), drop=True) for name, r in runs.items()})
-    return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=_unit(first["time"]), value_format="{:.4g}".format))
+    return hv.HoloMap(frames, kdims=hv.Dimension("time", unit=draw.unit(first["time"]), value_format="{:.4g}".format))
 
 
 def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Overlay:
@@ -242,17 +229,20 @@ def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Ove
     if not every >= 1:
         raise ValueError(f"every must be at least 1, got {every}")
     times = run["time"].values[::every]
-    value = hv.Dimension("t", label="time", unit=_unit(run["time"]))
+    value = hv.Dimension("t", label="time", unit=draw.unit(run["time"]))
     first = _plotinput.plane(run["u"].isel(time=0), "run")
     paths = []
     for k, t in zip(range(0, run.sizes["time"], every), times, strict=True):
-        x, y = _axes(first)
-        for xs, ys in _curves(_plotinput.plane(run["u"].isel(time=k), "run")):
+        x, y = draw.axes(first)
+        for xs, ys in draw.boundaries(_plotinput.plane(run["u"].isel(time=k), "run")):
             paths.append({x.name: xs, y.name: ys, "t": float(t)})
-    lines = hv.Contours(paths, _axes(first), value)
-    options = {"cmap": TIME, "clim": (float(times.min()), float(times.max())), "colorbar": True}
-    lines = _both(lines, **options, **_box(first), _bokeh={**_frame(first), "line_width": 1.5}, _mpl={"linewidth": 1.2})
-    return _overlay([lines], title)
+    lines = hv.Contours(paths, draw.axes(first), value)
+    options = {"cmap": draw.TIME, "clim": (float(times.min()), float(times.max())), "colorbar": True}
+    lines = draw.both(
+        lines, **options, **draw.box(first), _bokeh={**draw.frame(first), "line_width": 1.5}, _mpl={"linewidth": 1.2}
+    )
+    lines = lines.opts(backend="matplotlib", aspect=draw.shape(lines))  # the place of the colour bar follows from it
+    return draw.overlay([lines], title)
 
 
 def series(run: xr.Dataset, names: Sequence[str], title: str = "", logy: bool = False, label: str = "") -> hv.Overlay:
@@ -270,17 +260,20 @@ def series(run: xr.Dataset, names: Sequence[str], title: str = "", logy: bool = 
         Logarithmic vertical axis.
     """
     run = _plotinput.run(run, names, "names")
-    time = hv.Dimension("time", unit=_unit(run["time"]))
+    time = hv.Dimension("time", unit=draw.unit(run["time"]))
     first = run[names[0]]
     # HoloViews takes a curve's name for values to map if an axis has the same: the space tells them apart.
-    value = hv.Dimension("value", label=(label or _named(first)) + " ", unit=_unit(first))
+    value = hv.Dimension("value", label=(label or draw.named(first)) + " ", unit=draw.unit(first))
     curves = [
-        _line(
-            hv.Curve((run["time"].values, run[n].values.astype(float)), time, value, label=_named(run[n])), i, logy=logy
+        draw.line(
+            hv.Curve((run["time"].values, run[n].values.astype(float)), time, value, label=draw.named(run[n])),
+            i,
+            logy=logy,
         )
         for i, n in enumerate(names)
     ]
-    return _overlay(curves, title, frame=False)
+    ticks = draw.only_ticks((), draw.log_ticks(run[list(names)].to_array())) if logy else {}
+    return draw.overlay(curves, title, frame=False, **ticks)
 
 
 def convergence(
@@ -305,19 +298,21 @@ def convergence(
         Units of the two axes.
     """
     x_dim, y_dim = hv.Dimension("x", label=xlabel, unit=units[0]), hv.Dimension("y", label=ylabel, unit=units[1])
-    layers = []
     kept = {name: (x[y > 0], y[y > 0]) for name, (x, y) in _plotinput.curves(curves, "curves").items()}
+    layers = []
     for i, (name, xy) in enumerate(kept.items()):
-        layers.append(_line(hv.Curve(xy, x_dim, y_dim, label=name), i, loglog=xy[0].size > 0))
-        layers.append(_markers(hv.Scatter(xy, x_dim, y_dim), i))
+        style = {"loglog": xy[0].size > 0, "padding": 0.05}
+        layers.append(draw.line(hv.Curve(xy, x_dim, y_dim, label=name), i, **style))
+        layers.append(draw.markers(hv.Scatter(xy, x_dim, y_dim), i, **style))
     x, y = next(iter(kept.values()))
-    for order in orders if x.size else ():
+    for dash, order in zip(("dotted", "dashed", "dashdot"), orders if x.size else (), strict=False):
         anchor = np.argmin(x)
         line = hv.Curve((x, y[anchor] * (x / x[anchor]) ** order), x_dim, y_dim, label=f"order {order:g}")
         layers.append(
-            _both(line, color="#777777", _bokeh={"line_dash": "dotted"}, _mpl={"linestyle": "dotted"}, loglog=True)
+            draw.both(line, color=draw.GREY, _bokeh={"line_dash": dash}, _mpl={"linestyle": dash}, loglog=True)
         )
-    return _overlay(layers, title, frame=False)
+    xs, ys = (np.concatenate([xy[axis] for xy in kept.values()]) for axis in (0, 1))
+    return draw.overlay(layers, title, frame=False, **draw.only_ticks(draw.log_ticks(xs, own=True), draw.log_ticks(ys)))
 
 
 def curves(
@@ -330,20 +325,8 @@ def curves(
     """Named curves (x, y) in one frame, with the labels and units of the axes."""
     named = _plotinput.curves(named, "named")
     x_dim, y_dim = hv.Dimension("x", label=xlabel, unit=units[0]), hv.Dimension("y", label=ylabel, unit=units[1])
-    lines = [_line(hv.Curve((x, y), x_dim, y_dim, label=name), i) for i, (name, (x, y)) in enumerate(named.items())]
-    return _overlay(lines, title, frame=False)
-
-
-def error(run: xr.Dataset, measured: Sequence[float], exact: Sequence[float], title: str = "") -> hv.Overlay:
-    """Error of a trajectory's figure against its oracle over time, with the certificate `gap` beside it."""
-    run = _plotinput.run(run, ["gap"])
-    if not np.shape(measured) == np.shape(exact) == run["gap"].shape:
-        shapes = np.shape(measured), np.shape(exact)
-        raise ValueError(f"measured and exact must have a value for each of {run.sizes['time']} times, got {shapes}")
-    size = np.abs(np.asarray(measured, float) - np.asarray(exact, float))
-    table = xr.Dataset({"error": ("time", size, {"long_name": "error", "units": "length"}), "gap": run["gap"]})
-    table["time"] = run["time"]
-    return series(table, ["error", "gap"], title, label="error and bound")
+    lines = [draw.line(hv.Curve((x, y), x_dim, y_dim, label=name), i) for i, (name, (x, y)) in enumerate(named.items())]
+    return draw.overlay(lines, title, frame=False)
 
 
 def certificate(run: xr.Dataset, title: str = "certificate") -> hv.Overlay:
@@ -351,126 +334,3 @@ def certificate(run: xr.Dataset, title: str = "certificate") -> hv.Overlay:
     run = _plotinput.run(run, ["gap"])
     kept = run[["gap"]].isel(time=np.flatnonzero(run["gap"].values > 0))
     return series(kept if kept.sizes["time"] else run, ["gap"], title, logy=kept.sizes["time"] > 0)
-
-
-def _load() -> None:
-    for backend in ("bokeh", "matplotlib"):
-        if backend not in hv.Store.renderers:
-            import importlib
-
-            importlib.import_module(f"holoviews.plotting.{'bokeh' if backend == 'bokeh' else 'mpl'}")
-    if not hv.Store.current_backend:
-        hv.Store.set_current_backend("bokeh")
-
-
-def _both(element: hv.Element, _bokeh: dict | None = None, _mpl: dict | None = None, loglog: bool = False, **options):
-    """Set options for both backends: those given by keyword for both, and each backend's own."""
-    _load()
-    if loglog:
-        options |= {"logx": True, "logy": True}
-    element = element.opts(backend="bokeh", **options, **(_bokeh or {}))
-    return element.opts(backend="matplotlib", **options, **(_mpl or {}))
-
-
-def _line(curve: hv.Curve, i: int = 0, **options) -> hv.Curve:
-    dash = DASHES[i % len(DASHES)]
-    size = {"width": WIDTH, "height": HEIGHT}
-    mpl_dash = {"dotdash": "dashdot", "dashdot": (0, (5, 1, 1, 1, 1, 1))}.get(dash, dash)
-    return _both(
-        curve,
-        color=COLOURS[i % len(COLOURS)],
-        _bokeh={"line_dash": dash, "line_width": 2, "tools": ["hover"], **size},
-        _mpl={"linestyle": mpl_dash, "linewidth": 1.6},
-        **options,
-    )
-
-
-def _markers(points: hv.Element, i: int) -> hv.Element:
-    return _both(points, color=COLOURS[i % len(COLOURS)], _bokeh={"size": 6}, _mpl={"s": 18})
-
-
-def _front(field: xr.DataArray, name: str, colour: str, dash: str) -> hv.Path:
-    path = hv.Path([np.column_stack(c) for c in _curves(field)], _axes(field), label=name)
-    mpl_dash = {"dotdash": "dashdot", "dashdot": (0, (5, 1, 1, 1, 1, 1))}.get(dash, dash)
-    return _both(
-        path,
-        color=colour,
-        show_legend=True,
-        **_box(field),
-        _bokeh={"line_dash": dash, "line_width": 2, **_frame(field)},
-        _mpl={"linestyle": mpl_dash, "linewidth": 1.6},
-    )
-
-
-def _curves(field: xr.DataArray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Boundary curves of {field > 0} as (x, y) pairs; none for an empty set or the whole box."""
-    values = field.values
-    if values.all() if values.dtype == bool else (values > 0).all():
-        return []
-    if not (values > 0).any():
-        return []
-    x, y = (a.name for a in _axes(field))
-    return [(c[x].values, c[y].values) for c in geometry.contours(field)]
-
-
-def _points(points: tuple, field: xr.DataArray) -> list[hv.Points]:
-    X, labels = _plotinput.points(points)
-    layers = []
-    for label, colour, marker in ((0, ORANGE, "o"), (1, SKY, "^")):
-        chosen = X[labels == label][:, ::-1]  # columns follow the grid's dimensions, the last of which is horizontal
-        layer = hv.Points(chosen, _axes(field), label=f"class {label}")
-        mark = "circle" if marker == "o" else "triangle"
-        bokeh = {"size": 4, "alpha": 0.6, "marker": mark}
-        layers.append(_both(layer, color=colour, _bokeh=bokeh, _mpl={"s": 8, "alpha": 0.6, "marker": marker}))
-    return layers
-
-
-def _overlay(layers: Sequence[hv.Element], title: str, frame: bool = True) -> hv.Overlay:
-    overlay = hv.Overlay(list(layers))
-    options = {"show_legend": len(layers) > 1, "title": title or ""}
-    size = (
-        {"legend_position": "right"} if frame else {"width": WIDTH + 120, "height": HEIGHT, "legend_position": "right"}
-    )
-    overlay = overlay.opts(backend="bokeh", **options, **size)
-    shape = _shape(layers[-1]) if frame else 1.4
-    mpl = {"fig_inches": (1.15 * INCHES, INCHES / shape), "legend_position": "right", "aspect": shape}
-    return overlay.opts(backend="matplotlib", **options, **mpl)
-
-
-def _axes(field: xr.DataArray) -> list[hv.Dimension]:
-    """Horizontal (last) and vertical (first) dimension, labelled with their units."""
-    return [
-        hv.Dimension(str(d), label=field[d].attrs.get("long_name", str(d)), unit=_unit(field[d]))
-        for d in reversed(field.dims)
-    ]
-
-
-def _box(field: xr.DataArray) -> dict:
-    """Limits of the axes: the whole box, so that frames of a slider agree."""
-    edges = []
-    for d in reversed(field.dims):
-        x = field[d].values
-        half = abs(x[1] - x[0]) / 2
-        edges.append((float(min(x[0], x[-1]) - half), float(max(x[0], x[-1]) + half)))
-    return {"xlim": edges[0], "ylim": edges[1], "xticks": 5, "yticks": 5}
-
-
-def _shape(element: hv.Element) -> float:
-    """Width of the box by its height; as the aspect of a matplotlib figure it makes lengths equal on both axes."""
-    limits = hv.Store.lookup_options("matplotlib", element, "plot").kwargs
-    (x0, x1), (y0, y1) = limits["xlim"], limits["ylim"]
-    return (x1 - x0) / (y1 - y0)
-
-
-def _frame(field: xr.DataArray) -> dict:
-    extent = [abs(float(field[d][-1] - field[d][0])) for d in reversed(field.dims)]
-    width = 300
-    return {"frame_width": width, "frame_height": max(120, round(width * extent[1] / extent[0]))}
-
-
-def _unit(variable: xr.DataArray) -> str | None:
-    return variable.attrs.get("units") or None
-
-
-def _named(variable: xr.DataArray) -> str:
-    return variable.attrs.get("long_name", str(variable.name))

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import mcfpaper as mcf
+from mcfpaper import _drawing as draw
 from mcfpaper import plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -58,7 +59,6 @@ FIGURES = {
     "convergence": lambda: plots.convergence(SLOPES, (1, 2), title="order"),
     "convergence exact": lambda: plots.convergence({"a": SLOPES["none"]}),
     "curves": lambda: plots.curves({"a": SLOPES["h"]}, "h", "error", "curve", ("length", "length")),
-    "error": lambda: plots.error(run_of(disc()), [0.6, 0.5, 0.4, 0.3], [0.6, 0.51, 0.4, 0.3]),
     "certificate": lambda: plots.certificate(run_of(disc())),
     "certificate of zeros": lambda: plots.certificate(run_of(disc(), 1)),
 }
@@ -90,7 +90,6 @@ def test_figure_draws_in_both_backends(name):
         ("series", "time (length^2)", "size  (length)"),
         ("convergence", "eps (length)", "error (length)"),
         ("curves", "h (length)", "error (length)"),
-        ("error", "time (length^2)", "error and bound  (length)"),
         ("certificate", "time (length^2)", "bound on the front's error  (length)"),
     ],
 )
@@ -128,6 +127,45 @@ def test_curves_are_the_boundaries():
     assert [float(p.dimension_values("t")[0]) for p in front.split()] == pytest.approx([0, 0.1, 0.2])
 
 
+def test_boolean_sets_are_drawn_along_their_cells():
+    """Blocks of cells that touch at a corner, one of them at the edge of the box: places and length of the edges."""
+    cells = disc(8) * 0 > 1
+    cells[1:3, 1:3] = cells[3:5, 3:8] = True
+    shown = plots.sets({"a": cells}).get(0).split()
+    x, y = (np.concatenate([p.dimension_values(d) for p in shown]) for d in "xy")
+    np.testing.assert_allclose(np.abs(4 * x - np.round(4 * x)), 0, atol=1e-3)  # edges of cells of width 1/4
+    assert (np.round(4 * y.min()), np.round(4 * y.max())) == (-3, 1)
+    length = sum(np.hypot(*np.diff(p.array(["x", "y"]), axis=0).T).sum() for p in shown)
+    assert length == pytest.approx((4 * 2 + 5 + 2 + 5) / 4, rel=1e-3)  # the box edge is no boundary
+
+
+@pytest.mark.parametrize(
+    ("values", "own", "expected"),
+    [
+        ([0.16, 0.08, 0.04, 0.04], True, ["0.04", "0.08", "0.16"]),
+        ([0.1, 0.11, 0.4], True, ["0.1", "0.2", "0.5"]),
+        ([0.02, 0.3], False, ["0.02", "0.05", "0.1", "0.2"]),
+        ([1e-6, 0.3], False, ["1e-06", "1e-05", "0.0001", "0.001", "0.01", "0.1"]),
+        ([0.0, -1.0, np.inf], False, []),
+    ],
+)
+def test_logarithmic_ticks(values, own, expected):
+    assert [label for _, label in draw.log_ticks(values, own)] == expected
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_tick_labels_do_not_overlap(count):
+    """Halved budgets, as many as a notebook has."""
+    budgets = 0.16 / 2.0 ** np.arange(count)
+    plot = hv.renderer("matplotlib").get_plot(plots.convergence({"a": (budgets, budgets), "b": (budgets, budgets**3)}))
+    plot.state.canvas.draw()
+    for axis in (plot.handles["axis"].xaxis, plot.handles["axis"].yaxis):
+        boxes = [t.get_window_extent() for t in axis.get_ticklabels(which="both") if t.get_text()]
+        assert len(boxes) >= 3
+        assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[k + 1 :])
+    plt.close(plot.state)
+
+
 def test_points_follow_the_order_of_the_grid():
     layer = plots.sets({"a": disc()}, POINTS).get(0)
     assert (layer.label, layer.dimension_values("y")[0], layer.dimension_values("x")[0]) == ("class 0", 0.1, -0.2)
@@ -154,7 +192,6 @@ def test_points_follow_the_order_of_the_grid():
         (lambda: plots.convergence({}), ValueError, "curves must"),
         (lambda: plots.convergence({"a": ([1, 2], [1])}), ValueError, "curves must"),
         (lambda: plots.curves({}, "x", "y"), ValueError, "named must"),
-        (lambda: plots.error(run_of(disc()), [1.0], [1.0, 2.0]), ValueError, "measured and exact must"),
     ],
 )
 def test_bad_input(call, error, said):
