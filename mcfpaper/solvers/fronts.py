@@ -36,7 +36,7 @@ def front(basis: Closed | Open, state: np.ndarray, side: int, gap: float, shrink
     """Sample a component at most about `gap` apart; `shrink` scales it about its centre (its last moments)."""
     _, first, _ = basis.samples(state, 2 * basis.n + 1)
     length = np.hypot(*first.T).mean() * (2 * np.pi if basis.closed else 2)
-    count = int(np.clip(np.ceil(1.5 * length / gap), 2 * basis.n, 20000))
+    count = int(np.clip(16 * np.ceil(1.5 * length / gap / 16), 2 * basis.n, 20000))  # the same for many lengths
     x, first, second = basis.samples(state, count)
     size = np.hypot(*first.T)[:, None]
     tangents = first / size

@@ -9,6 +9,7 @@ SciPy's BDF with the exact Jacobian. Nothing here is shared with the minimising-
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -104,7 +105,7 @@ class Open:
         self.n, self.ends = n, ends
         self.nodes = -np.cos(np.pi * np.arange(n + 2) / (n + 1))
         d1 = _chebyshev_derivative(self.nodes)
-        self._d1, self._weights = d1, {}
+        self._d1, self._weights = d1, functools.lru_cache(4)(self._interpolation)  # a few counts take turns
         self._full = tuple(self._continue(d1, axis) for axis in (0, 1))
         inner = slice(1, -1)
         self.values, self.first, self.second = (
@@ -126,12 +127,12 @@ class Open:
 
     def samples(self, state: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Points, first and second derivatives in alpha, each (count, 2)."""
-        if count not in self._weights:
-            grid = np.linspace(-1, 1, count)
-            self._weights = {count: barycentric_interpolate(self.nodes, np.eye(self.n + 2), grid)}
         full = np.stack([f(s) for f, s in zip(self._full, state.reshape(2, self.n), strict=True)], axis=1)
-        w = self._weights[count]
+        w = self._weights(count)
         return w @ full, w @ (self._d1 @ full), w @ (self._d1 @ (self._d1 @ full))
+
+    def _interpolation(self, count: int) -> np.ndarray:
+        return barycentric_interpolate(self.nodes, np.eye(self.n + 2), np.linspace(-1, 1, count))
 
     def state(self, points: np.ndarray) -> np.ndarray:
         return points[1:-1].T.ravel()
