@@ -31,7 +31,7 @@ def uniform_errors(run: xr.Dataset, reference: Reference) -> xr.Dataset:
         A trajectory of `evolve` whose sets all have a boundary inside the box.
     reference : xarray.Dataset or callable
         The flow: what `limit_flow` returns at times that include those of the run, or a function that maps a time to a
-        level-set function, positive inside, on the run's grid.
+        signed distance, positive inside, on the run's grid.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def uniform_errors(run: xr.Dataset, reference: Reference) -> xr.Dataset:
         If a set is empty or full, or the reference lacks a time of the run.
     """
     at = reference if callable(reference) else lambda t: _at_time(reference["u"], t)
-    flow = [geometry.signed_distance(at(float(t))) for t in run["time"].values]
+    flow = [at(float(t)) for t in run["time"].values]
     steps = len(flow)
     out = {}
     for name, shift in (("", 0), ("_held", 1)):

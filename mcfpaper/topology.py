@@ -117,6 +117,7 @@ def closing_gap(
     *,
     between: tuple[float, float],
     halvings: int = 5,
+    **options,
 ) -> list[float]:
     """Find by bisection the largest gap between two pieces at which one step of the scheme joins them.
 
@@ -130,6 +131,8 @@ def closing_gap(
         A gap that closes and a larger one that does not.
     halvings : int
         Steps of the bisection.
+    **options
+        Further arguments of `step`.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def closing_gap(
     """
 
     def closes(gap: float) -> bool:
-        return int(components(scheme.step(shape(gap), densities, eps, tau)["u"])["pieces"]) == 1
+        return int(components(scheme.step(shape(gap), densities, eps, tau, **options)["u"])["pieces"]) == 1
 
     low, high = between
     if not (low < high and closes(low) and not closes(high)):
