@@ -136,6 +136,36 @@ def normal_velocity(after: xr.DataArray, curve: xr.Dataset, tau: float) -> xr.Da
     return out.assign_attrs(long_name="normal velocity", units="1/length").rename("velocity")
 
 
+def step_velocities(
+    cases: Mapping[str, tuple[xr.DataArray, xr.Dataset, xr.Dataset]], budgets: Sequence[float]
+) -> xr.DataArray:
+    """Outward velocity of one step with eps = tau, at all points of fronts (T8), as a `sweep`.
+
+    Parameters
+    ----------
+    cases : mapping
+        Name -> level-set function, densities, and points on its front as `polar_curve` gives them, equally many for
+        every case.
+    budgets : sequence of float
+        Values of eps = tau.
+
+    Returns
+    -------
+    xarray.DataArray
+        Along `case`, `eps` and `point`, in 1/length: see `normal_velocity`.
+    """
+    return sweep(_one_step, {"case": dict(cases), "eps": _axis(budgets)})["velocity"]
+
+
+def _one_step(case: tuple, eps: float) -> xr.DataArray:
+    u, rho, curve = case
+    return normal_velocity(scheme.step(u, rho, eps)["u"], curve, eps)
+
+
+def _axis(budgets: Sequence[float]) -> xr.DataArray:
+    return xr.DataArray(np.asarray(budgets, float), dims="eps", attrs={"long_name": "eps = tau", "units": "length"})
+
+
 def refine(
     cases: Mapping[str, tuple[xr.DataArray, xr.Dataset, Reference]],
     budgets: Sequence[float],
@@ -168,8 +198,7 @@ def refine(
     paths = {name: [Path(store) / f"{k}-{float(eps):g}.zarr" for eps in budgets] for k, name in enumerate(cases)}
     job = functools.partial(_against_flow, t_end=t_end)
     named = {name: (dict(zip(map(float, budgets), paths[name], strict=True)), *case) for name, case in cases.items()}
-    given = xr.DataArray(np.asarray(budgets, float), dims="eps", attrs={"long_name": "eps = tau", "units": "length"})
-    errors = sweep(job, {"case": named, "eps": given})
+    errors = sweep(job, {"case": named, "eps": _axis(budgets)})
     return errors, {name: [open_trajectory(path) for path in p] for name, p in paths.items()}
 
 
