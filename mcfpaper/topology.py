@@ -117,7 +117,6 @@ def closing_gap(
     *,
     between: tuple[float, float],
     halvings: int = 5,
-    mirrored: bool = False,
     **options,
 ) -> list[float]:
     """Find by bisection the largest gap between two pieces at which one step of the scheme joins them.
@@ -132,8 +131,6 @@ def closing_gap(
         A gap that closes and a larger one that does not.
     halvings : int
         Steps of the bisection.
-    mirrored : bool
-        The shape is a part, of which `unfold` makes the whole; it takes less time to solve.
     **options
         Further arguments of `step`.
 
@@ -149,8 +146,7 @@ def closing_gap(
     """
 
     def closes(gap: float) -> bool:
-        u = scheme.step(shape(gap), densities, eps, tau, **options)["u"]
-        return int(components(unfold(u) if mirrored else u)["pieces"]) == 1
+        return int(components(scheme.step(shape(gap), densities, eps, tau, **options)["u"])["pieces"]) == 1
 
     low, high = between
     if not (low < high and closes(low) and not closes(high)):

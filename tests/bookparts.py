@@ -16,7 +16,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.around, self.addresses, self.ids, self.texts, self.pictures = [], [], [], [], []
+        self.around, self.addresses, self.ids, self.texts, self.pictures, self.titles = [], [], [], [], [], []
         self.feed(path.read_text(encoding="utf-8"))
         assert self.around == []  # every tag is closed
 
@@ -24,6 +24,8 @@ class Page(HTMLParser):
         given = dict(attributes)
         self.addresses += [(tag, given[key]) for key in ("src", "href", "data") if key in given]
         self.ids += [given["id"]] if "id" in given else []
+        if "tex" in (given.get("class") or "").split() and "main" in self.tags():
+            self.titles.append(given["title"])
         if tag == "img":
             self.pictures.append((given["src"], self.classes()))
         if tag not in VOID:
@@ -50,7 +52,7 @@ class Page(HTMLParser):
 
     def formulas(self):
         """TeX, one a formula."""
-        return [t for tags, c, t in self.texts if t and "main" in tags and "tex" in c]
+        return self.titles
 
 
 def notebook(name):

@@ -105,7 +105,6 @@ def _pages(chapters: Sequence, runs: dict[str, dict], scale: str, libraries: lis
         "chapters": chapters,
         "order": list(zip([None, *order[:-1]], order, [*order[1:], None], strict=True)),
         "scripts": [*libraries, "panel/panel.min.js", "book.js"],
-        "formulas": any('<span class="tex' in c.title for c in chapters),  # in the contents, which every page shows
         "version": metadata.version("mcfpaper"),
         "scale": scale,
         "summary": report.summary(entries, ran),

@@ -14,7 +14,7 @@ import bokeh
 import panel
 
 LOADED, DRAWN = "application/vnd.holoviews_load.v0+json", "application/vnd.holoviews_exec.v0+json"
-SCRIPTS = ("bokeh", "bokeh-widgets", "bokeh-tables", "bokeh-mathjax")  # in the order in which they must load
+SCRIPTS = ("bokeh", "bokeh-widgets", "bokeh-tables")  # in the order in which they must load
 FOLDER = "assets"
 PANEL_FILE = re.compile(r"https://cdn\.holoviz\.org/panel/([^/\"]+)/dist/([^\"?]+)(?:\?[^\"]*)?")
 ADDRESS = re.compile(r'"url": ?"(https?:[^"]*)"')

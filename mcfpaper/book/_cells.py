@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import latex2mathml.converter
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
@@ -70,7 +71,8 @@ def chapter(notebook: dict, path: Path, names: frozenset[str]) -> Chapter:
     Raises
     ------
     ValueError
-        Naming the cell: not executed, an interactive figure without a still picture, a link that leads nowhere.
+        Naming the cell: not executed, a formula that cannot be read, an interactive figure without a still picture, a
+        link that leads nowhere.
     """
     page = Chapter(path.stem)
     prose = _Prose(page, path.parent, names)
@@ -195,10 +197,14 @@ class _Prose:
 
 
 def _formula(renderer, tokens, i: int, options, env) -> str:
-    """A formula as TeX for the book's script to set: without a script it is read as TeX."""
-    token = tokens[i]
-    kind = "inline" if token.type == "math_inline" else "display"
-    return f'<span class="tex {kind}">{html.escape(token.content.strip(), quote=False)}</span>'
+    """A formula as MathML, which browsers set by themselves, with its TeX to read at the pointer."""
+    tex = tokens[i].content.strip()
+    kind, display = ("inline", "inline") if tokens[i].type == "math_inline" else ("display", "block")
+    try:
+        formula = latex2mathml.converter.convert(tex, display=display)
+    except Exception as error:  # its own errors have no base class
+        raise ValueError(f"the formula {tex} cannot be read: {type(error).__name__}") from error
+    return f'<span class="tex {kind}" title="{html.escape(tex)}">{formula}</span>'
 
 
 def _numbered(slug: str) -> Iterator[str]:
