@@ -22,7 +22,7 @@ from mcfpaper.solvers.force import Frame
 STEP = 0.5  # distance of nodes, in cells
 GHOSTS = 12  # mirror nodes: a spline forgets its end to 0.27^12
 LEAST = 12  # nodes on a curve; a shorter one is left to other methods
-REST = 1e-3  # cells: what may be left where convergence is linear
+REST = 1e-4  # cells: what may be left where convergence is linear
 DAMPING = 0.5  # where rays end early
 FLOOR = 0.1  # least slope a used in the linear system
 
