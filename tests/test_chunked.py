@@ -137,7 +137,8 @@ def test_changes_of_topology(u, eps, tau):
     plain = mcf.step(u, rho, eps, tau)
     lazy = mcf.step(u.chunk(23), rho.chunk(64), eps, tau).compute()
     assert len(mcf.contours(lazy.u)) == len(mcf.contours(plain.u))
-    same(lazy, plain, 1e-3)
+    # nodes may lie elsewhere after a long way: what the gaps allow, and 1e-3 cells
+    same(lazy, plain, 1e-3 + float(lazy.gap + plain.gap) / (2 / 64))
 
 
 @pytest.mark.parametrize(("sign", "said"), [(1, "empty set"), (-1, "whole box")])

@@ -115,7 +115,7 @@ def check(args):
     assert np.isfinite(out.gap)
     assert out.converged == (out.gap <= tol)
     assert not (out.certified and trivial)
-    if not trivial:  # a distance: of slope at most 1, and at most that to the nearest cell on the other side
+    if not trivial and out.gap <= h:  # a distance: of slope at most 1, and at most that to a cell on the other side
         for axis in (0, 1):
             size = np.abs(out.u)
             near = np.maximum(size.take(range(1, len(f)), axis), size.take(range(len(f) - 1), axis)) < 3 * h
