@@ -88,13 +88,13 @@ def test_sample_and_normal_velocity():
 
 def test_step_velocities_of_a_circle_and_its_complement():
     """The exact step of circles (O1), in the order of cases and budgets."""
-    s, r0, ring = 1.2, 0.6, studies.polar_curve(lambda t: 0 * t + 0.6, 32)
+    s, r0, ring = 1.2, 0.75, studies.polar_curve(lambda t: 0 * t + 0.75, 32)
     rho = densities.gaussian(GRID, [0.0, 0.0], s**2, [0.0, 0.0], s**2, prior=0.3)
-    found = studies.step_velocities({"in": (r0 - R, rho, ring), "out": (R - r0, rho, ring)}, [0.1, 0.07])
+    found = studies.step_velocities({"in": (r0 - R, rho, ring), "out": (R - r0, rho, ring)}, [0.08, 0.06])
     assert found.dims == ("case", "eps", "point")
     law = [lambda q, m=m: m * np.exp(-(q**2) / (2 * s**2)) for m in (0.7, 0.3)]
     for case, sign in (("in", 1), ("out", -1)):
-        for eps in (0.1, 0.07):
+        for eps in (0.08, 0.06):
             exact = sign * (oracles.radial_step(r0, *law, eps, eps, complement=sign < 0) - r0) / eps
             # 1e-4 cells, as the smooth step has on circles, over eps
             np.testing.assert_allclose(found.sel(case=case, eps=eps), exact, atol=1e-3 * (2 / 64) / eps)
