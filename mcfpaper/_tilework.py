@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
 
 from mcfpaper.kernels import quadrature, spline
 from mcfpaper.kernels.boolean_distance import boolean_distance
-from mcfpaper.solvers import front, tiles
+from mcfpaper.solvers import tiles
 
 
 def on_tiles(function: Callable, tiling: tiles.Tiling, numbers: list, corner: tuple, args: tuple, *fields: object):
@@ -47,38 +46,51 @@ def coefficients(tiling, t, windows, spacing):
 
 def masses(tiling, t, windows, spacing):
     """Integrals of the densities over a tile and the largest value of their sum."""
-    part, cell = tiling.part(t), float(np.prod(spacing))
-    boxes = [quadrature.cell_integrals(spline.prefilter(w), (1, *w.shape))[0][part].sum() * cell for w in windows]
-    return np.array([*boxes, (windows[0] + windows[1]).max()])
+    return np.array([*(_integral(w, spacing, tiling.part(t)) for w in windows), (windows[0] + windows[1]).max()])
+
+
+def _mass(level, weights, spacing, part):
+    """Integrals of the weights over the points of a tile where a level function is positive."""
+    if not (level > 0).any():
+        return np.zeros(len(weights))
+    if (level > 0).all():
+        return np.array([_integral(np.ones_like(level) if w is None else w, spacing, part) for w in weights])
+    return np.array(quadrature.volume_integrals(level, spacing, weights, part))
+
+
+def _integral(weight, spacing, part):
+    """Integral over a tile of the spline through a window's values."""
+    cells = quadrature.cell_integrals(spline.prefilter(weight), (1, *weight.shape))[0]
+    return float(cells[part].sum() * np.prod(spacing))
 
 
 def measure(tiling, t, windows, spacing, eps):
     """Perimeter, volume, the masses that make up the risks, and the two that make up the dissipation, of a tile."""
     u, rho0, rho1, *before = windows
     part, rho = tiling.part(t), rho0 + rho1
-
-    def mass(level, *weights):
-        inside = level > 0
-        if not inside.any():
-            return [0.0] * len(weights)
-        return quadrature.volume_integrals(np.ones_like(u) if inside.all() else level, spacing, weights, part)
-
     length = 0.0
     if (u > 0).any() and not (u > 0).all():
         points, weights = quadrature.surface_rule(u, spacing, part)
         length = float((weights * spline.evaluate(spline.prefilter(rho), points)).sum())
-    risks = [*mass(u, None, rho0), *mass(-u, rho1), *mass(u + eps, rho0), *mass(eps - u, rho1)]
-    moved = [mass(v, before[0] * rho)[0] for v in (before[0], u)] if before else [0.0, 0.0]
-    return np.array([length, *risks, *moved])
+    parts = [(u, (None, rho0)), (-u, (rho1,)), (u + eps, (rho0,)), (eps - u, (rho1,))]
+    parts += [(v, (before[0] * rho,)) for v in (before[0], u)] if before else []
+    found = [_mass(level, weights, spacing, part) for level, weights in parts]
+    return np.concatenate([[length], *found, *([] if before else [[0.0, 0.0]])])
 
 
-def energies(tiling, t, windows, spacing, eps, tau):
-    """Energy and nonlocal perimeter (`front.energy`) of several fronts in a tile."""
-    f, rho0, rho1, *levels = windows
-    only = np.zeros(f.shape)
-    only[tiling.core(t)] = 1.0
-    problem = SimpleNamespace(data=(f, rho0 * only, rho1 * only), eps=eps, tau=tau, spacing=spacing)
-    return np.array([front.energy(u, problem) for u in levels])
+def energy(tiling, t, windows, spacing, eps):
+    """Nonlocal perimeter and integral of f rho over the set (D8's energy by Gauss rules), of a tile."""
+    f, rho0, rho1, u = windows
+    part = tiling.part(t)
+    in0, in1, pull = _mass(u, (rho0, rho1, f * (rho0 + rho1)), spacing, part)
+    outer, inner = _mass(u + eps, (rho0,), spacing, part)[0], _mass(u - eps, (rho1,), spacing, part)[0]
+    return np.array([(outer - in0 + in1 - inner) / eps, pull])
+
+
+def pull(tiling, t, windows, spacing):
+    """Integral of f rho over a tile."""
+    f, rho0, rho1 = windows
+    return _integral(f * (rho0 + rho1), spacing, tiling.part(t))
 
 
 def block_sums(tiling, t, windows, m):

@@ -224,10 +224,19 @@ def active(address: str | None) -> Iterator[None]:
     if not address:
         yield
         return
-    with _at(address, active=True) as client:
-        link = dashboard(client)
-        print(f"Blocks are computed at {address}" + f", dashboard: {link}" * bool(link), file=sys.stderr)
+    with _at(address, active=True):
+        print(f"Blocks are computed at {address}", file=sys.stderr)
         yield
+
+
+def active_dashboard() -> str:
+    """Address of the dashboard of the client that is active in this process, empty if there is none."""
+    if "distributed" in sys.modules:
+        from distributed import Client
+
+        with contextlib.suppress(ValueError):
+            return dashboard(Client.current())
+    return ""
 
 
 def dashboard(client: Client) -> str:

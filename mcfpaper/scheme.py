@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,9 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from mcfpaper import _checks, _progress
+from mcfpaper._interrupt import promptly
 from mcfpaper._problem import LATTICE_BALLS, SIDES, Problem
+from mcfpaper.cluster import active_dashboard
 from mcfpaper.solvers import mincut
 from mcfpaper.trajectory import Writer, open_trajectory
 
@@ -119,9 +122,7 @@ def step(
     UserWarning
         If the answer is the empty set or the whole box though `u` is neither (O2), or the tolerance is not reached.
     """
-    problem = _posed(u, densities, eps, tau, method, ball, side, tol)
-    start = problem.start()
-    result = problem.step(start)
+    problem, start, result = promptly(_first_step, u, densities, eps, tau, method, ball, side, tol)
     for message in problem.complaints(start, result):
         warnings.warn(message, stacklevel=2)
     return result
@@ -176,7 +177,7 @@ def evolve(
     UserWarning
         If the first step wipes out the set or fills the box (O2), or steps did not reach the tolerance.
     """
-    problem = _posed(u, densities, eps, tau, method, ball, side, tol)
+    problem = promptly(_posed, u, densities, eps, tau, method, ball, side, tol)
     t_end = _checks.number(t_end, "t_end")
     if t_end < 0:
         raise ValueError(f"t_end must be >= 0, got {t_end:g}")
@@ -184,7 +185,7 @@ def evolve(
         raise TypeError(f"store must be a path, got {type(store).__name__}")
     steps = math.floor(t_end / problem.tau * (1 + 1e-12) + 1e-9)
     times = np.arange(steps + 1) * problem.tau
-    initial = problem.state(problem.start())
+    initial = promptly(_initial, problem)
     if store is None:
         states = [initial, *_states(problem, initial["u"], 0, steps, progress)]
         return _stack(states, times)
@@ -207,15 +208,31 @@ def _posed(u, densities, eps, tau, method, ball, side, tol):
     return kind(u, densities, eps, tau, method, ball, side, tol)
 
 
+def _first_step(*posed):
+    problem = _posed(*posed)
+    start = problem.start()
+    return problem, start, problem.step(start)
+
+
+def _initial(problem: Problem) -> xr.Dataset:
+    return problem.state(problem.start())
+
+
+def _next(problem: Problem, u: xr.DataArray) -> tuple[xr.Dataset, xr.Dataset]:
+    result = problem.step(u)
+    return result, problem.state(result, before=u)
+
+
 def _states(problem: Problem, u: xr.DataArray, done: int, steps: int, progress: bool | None) -> Iterator[xr.Dataset]:
     """Yield the states after steps done + 1, ..., steps, from the set at step `done`."""
     show = _progress.wanted(progress)
     slow, todo = 0, range(done + 1, steps + 1)
     with tqdm(todo, initial=min(done, steps), total=steps, disable=not show, unit="step", desc="evolve") as bar:
+        if show and _checks.is_lazy(problem.u) and (link := active_dashboard()):
+            bar.write(f"dask dashboard: {link}", file=sys.stderr)
         for k in bar:
             try:
-                result = problem.step(u)
-                state = problem.state(result, before=u)
+                result, state = promptly(_next, problem, u)
             except FloatingPointError as error:
                 raise FloatingPointError(f"step {k} of {steps}: {error}") from error
             bar.set_postfix(t=f"{k * problem.tau:.4g}", gap=f"{float(result['gap']):.1e}")
@@ -275,8 +292,8 @@ def proximal(
         depth = 8 if levels is None else levels
         if not _whole(depth) or not 1 <= depth <= 40:
             raise ValueError(f"levels must be a number of halvings from 1 to 40 for the exact method, got {levels!r}")
-        return problem.proximal_exact(int(depth))
-    out = problem.proximal_smooth(_levels(problem.u, levels))
+        return promptly(problem.proximal_exact, int(depth))
+    out = promptly(problem.proximal_smooth, _levels(problem.u, levels))
     if out.attrs["unconverged"]:
         missed = f"gap {out.attrs['gap']:.3g}, tol = {problem.tol:.3g}"
         warnings.warn(f"{out.attrs['unconverged']} levels did not reach the tolerance: {missed}", stacklevel=2)

@@ -12,6 +12,7 @@ the store that the operating system releases when its process ends, however it e
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -213,6 +214,9 @@ class _Slot:
         self.array, self.step = array, step
 
     def __setitem__(self, where: tuple, value: Any) -> None:
+        place = Path(self.array.store.root) / self.array.path
+        if not (place / "zarr.json").exists():  # chunks would be written all the same, where nobody looks for them
+            raise FileNotFoundError(errno.ENOENT, f"a worker does not see {place}: it must share this file system")
         self.array[(self.step, *where)] = value
 
 

@@ -1,16 +1,19 @@
 """A scheduler and workers started from the command line, as a user would, and what becomes of work when they die."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import checkouts
 import dask
 import nbformat
 import numpy as np
 import pytest
+import toyflow
 import xarray as xr
 from distributed import Client, LocalCluster
 from hypothesis import HealthCheck, given, settings
@@ -36,7 +39,8 @@ class Cluster:
     def start(self, *arguments):
         path = self.folder / f"{len(self.processes)}.log"
         command = [sys.executable, "-m", "dask", *arguments]
-        environment = os.environ | cluster.PINNED | {"PYTHONPATH": os.path.dirname(__file__)}
+        paths = [os.path.dirname(__file__), str(Path(mcf.__file__).parents[1])]  # of modules that jobs refer to
+        environment = os.environ | cluster.PINNED | {"PYTHONPATH": os.pathsep.join(paths)}
         with path.open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)
         self.processes.append((process, path))
@@ -169,6 +173,94 @@ def test_operators_on_workers_equal_numpy_bit_for_bit(running, data):
         assert abs(float(there[name]) - here) <= 1e-12 * (abs(here) + 10 / eps)
 
 
+def flow(folder):
+    """A problem in a Zarr store, and the arguments of the command that runs it."""
+    coords = mcf.grid(200)  # more than one tile
+    u = 1 - (coords["x"] / 0.8) ** 2 - (coords["y"] / 0.6) ** 2
+    mcf.densities.uniform(coords).assign(u=u).to_zarr(folder / "in.zarr", consolidated=False)
+    return ["evolve", str(folder / "in.zarr"), "--eps", "0.1", "--tau", "0.001", "--t-end", "0.003", "--chunk", "70"]
+
+
+def executed(client):
+    return sum(client.run(lambda dask_worker: dask_worker.state.executed_count).values())
+
+
+def test_a_flow_on_workers_by_the_command_line(running, tmp_path, capsys):
+    """To the last bit what threads of this process give."""
+    command = flow(tmp_path)
+    assert main([*command, "-o", str(tmp_path / "here")]) == 0
+    with Client(running.address, set_as_default=False) as client:
+        before = executed(client)
+        assert main([*command, "-o", str(tmp_path / "there"), "--scheduler", running.address]) == 0
+        assert executed(client) > before + 20
+    said = capsys.readouterr()
+    assert f"Blocks are computed at {running.address}" in said.err
+    assert "3 of 3 steps, to time 0.003, are stored" in said.out
+    here, there = (mcf.open_trajectory(tmp_path / name) for name in ("here", "there"))
+    xr.testing.assert_identical(here.compute(), there.compute())
+
+
+def test_a_flow_tells_of_its_progress_and_of_the_dashboard(running, capsys):
+    coords = mcf.grid(40)
+    u = 1 - (coords["x"] / 0.8) ** 2 - (coords["y"] / 0.6) ** 2
+    with Client(running.address):
+        mcf.evolve(u.chunk(20), mcf.densities.uniform(coords), 0.1, 0.002, 0.001, progress=True)
+    said = capsys.readouterr().err
+    assert "dask dashboard: http://127.0.0.1:" in said
+    last = said.split("\r")[-1]  # done, steps, time gone and left, time reached, gap
+    assert re.search(r"100%.* 2/2 \[\d\d:\d\d<\d\d:\d\d,.*, gap=\d.\de-\d+, t=0\.002\]", last), said
+
+
+@pytest.fixture
+def start():
+    """Start a program that runs a flow on the workers of a cluster; ended with the test."""
+    started = []
+
+    def start(cluster, store, *options):
+        started.append(toyflow.start(store, 40, "--chunked", "--scheduler", cluster.address, *options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_leaves_workers_that_are_in_a_long_kernel(start, tmp_path):
+    """It ends well before the kernel would, which takes a minute; the steps before are kept."""
+    made = Cluster(tmp_path)
+    try:
+        made.work()
+        store, mark = tmp_path / "a.zarr", tmp_path / "mark"
+        process = start(made, store, "--stubborn", mark)
+        ended = lambda: process.poll() is not None  # noqa: E731
+        wait_for(lambda: ended() or (store.exists() and mcf.open_trajectory(store).sizes["time"] > 2))
+        mark.touch()
+        wait_for(lambda: ended() or os.path.exists(f"{mark}.reached"))
+        done = mcf.open_trajectory(store).sizes["time"]
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate(timeout=20)[1]
+        assert mcf.open_trajectory(store).sizes["time"] == done
+    finally:
+        made.end()
+
+
+@pytest.mark.slow
+def test_a_client_killed_twenty_times(start, running, tmp_path):
+    """At random moments, with workers that go on for a while: the store is that of an uninterrupted run."""
+    rng = np.random.default_rng()
+    stores = [tmp_path / name for name in ("whole", "killed")]
+    toyflow.finished(start(running, stores[0]))
+    for _ in range(20):
+        process = start(running, stores[1])
+        time.sleep(rng.uniform(0, 1.0))
+        process.kill()
+        process.communicate()
+    toyflow.finished(start(running, stores[1]))
+    whole, killed = ({p.relative_to(s): p.read_bytes() for p in s.rglob("*") if p.is_file()} for s in stores)
+    assert whole == killed
+
+
 def test_a_killed_worker_does_not_change_the_result(tmp_path):
     """SIGKILL in the middle of a computation; no nanny starts the worker anew, the other one finishes."""
     made = Cluster(tmp_path)
@@ -181,7 +273,7 @@ def test_a_killed_worker_does_not_change_the_result(tmp_path):
             slow = u.chunk(y=20, x=20)
             slow = slow.copy(data=slow.data.map_blocks(pause, dtype=float))
             future = client.compute(op.dilate(slow, 0.1))
-            wait_for_results(client, 20)
+            wait_for(lambda: sum(map(len, client.has_what().values())) >= 20)
             made.processes[first][0].send_signal(signal.SIGKILL)
             np.testing.assert_array_equal(future.result(timeout=120), op.dilate(u, 0.1))
             assert len(client.nthreads()) == 1
@@ -194,13 +286,12 @@ def pause(block):
     return block
 
 
-def wait_for_results(client, count):
-    """Until the workers hold some blocks."""
+def wait_for(condition):
     for _ in range(2400):
-        if sum(map(len, client.has_what().values())) >= count:
+        if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("the computation did not start")
+    raise AssertionError("it did not happen")
 
 
 def test_default_workers_are_as_many_as_the_quota_allows(monkeypatch):

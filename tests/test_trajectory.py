@@ -6,10 +6,10 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 import toyflow
@@ -19,7 +19,7 @@ import zarr
 import mcfpaper as mcf
 from mcfpaper import trajectory
 
-ATTEMPTS = 600  # of a hundredth of a second: until something happens in another process
+PATIENCE = 120  # seconds until something happens in another process, which may have to compile first
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +32,9 @@ def client():
     """Start a program that runs the toy flow on a store; ended with the test."""
     started = []
 
-    def start(store, steps, pause=0.0, *options, **popen):
-        command = [sys.executable, toyflow.__file__, str(store), str(steps), str(pause), *options]
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        process = subprocess.Popen(command, text=True, **pipes, **popen)
-        started.append(process)
-        assert process.stdout.readline() == "go\n", process.stderr.read()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        return process
+    def start(*arguments, **popen):
+        started.append(toyflow.start(*arguments, **popen))
+        return started[-1]
 
     yield start
     for process in started:
@@ -58,7 +52,8 @@ def steps_done(store):
 
 
 def wait_until(condition):
-    for _ in range(ATTEMPTS):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.01)
@@ -219,7 +214,7 @@ def test_an_interrupted_extension_hides_nothing(tmp_path, monkeypatch):
 
 def test_second_writer_is_refused_and_readers_are_not(tmp_path, client):
     store = tmp_path / "a.zarr"
-    process = client(store, 10_000, 0.01)
+    process = client(store, 10_000, "--pause", "0.01")
     wait_until(lambda: steps_done(store) >= 1)
     (tmp_path / "link.zarr").symlink_to(store)
     for path in (store, tmp_path / "link.zarr"):
@@ -235,7 +230,7 @@ def test_second_writer_is_refused_and_readers_are_not(tmp_path, client):
 
 def test_ctrl_c_ends_a_run_and_keeps_the_last_step(tmp_path, client):
     store = tmp_path / "a.zarr"
-    process = client(store, 10_000, 0.01)
+    process = client(store, 10_000, "--pause", "0.01")
     wait_until(lambda: steps_done(store) >= 2)
     done = steps_done(store)
     process.send_signal(signal.SIGINT)
@@ -246,21 +241,51 @@ def test_ctrl_c_ends_a_run_and_keeps_the_last_step(tmp_path, client):
     check(mcf.open_trajectory(store), steps_done(store))
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(tmp_path, client, rounds):
+@pytest.mark.parametrize("options", [(), ("--chunked",)], ids=["one block", "on chunks"])
+def test_ctrl_c_in_a_kernel_that_runs_for_a_minute(tmp_path, client, options):
+    """It ends well before the kernel would."""
+    store, mark = tmp_path / "a.zarr", tmp_path / "mark"
+    process = client(store, 10_000, *options, "--stubborn", mark)
+    wait_until(lambda: steps_done(store) >= 2 or process.poll() is not None)
+    mark.touch()
+    wait_until(lambda: Path(f"{mark}.reached").exists() or process.poll() is not None)
+    done = steps_done(store)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in said
+    assert steps_done(store) == done
+
+
+@pytest.mark.parametrize(
+    ("rounds", "options"),
+    [
+        pytest.param(3, (), id="thrice"),
+        pytest.param(20, (), marks=pytest.mark.slow, id="twenty times"),
+        pytest.param(20, ("--chunked",), marks=pytest.mark.slow, id="on chunks"),
+    ],
+)
+def test_killed_at_random_moments(tmp_path, client, rounds, options):
     """Creation, commits and the extension of a shorter run are all hit sooner or later."""
-    store, steps, rng = tmp_path / "a.zarr", 10 * rounds, np.random.default_rng()
+    store, rng = tmp_path / "a.zarr", np.random.default_rng()
+    pause, per_round = (0.3, 2) if options else (0.05, 10)  # about what a few steps take
+    steps = per_round * rounds
+    toyflow.finished(client(tmp_path / "whole.zarr", steps, *options))
     for k in range(rounds):
-        process = client(store, steps)
-        target = steps_done(store) + int(rng.integers(0, 6))
-        wait_until(lambda target=target, p=process: steps_done(store) >= min(target, steps) or p.poll() is not None)
-        time.sleep(rng.uniform(0, 0.05))
+        process = client(store, steps, *options)
+        target = min(steps_done(store) + int(rng.integers(0, per_round // 2 + 1)), steps)
+        wait_until(lambda target=target, p=process: steps_done(store) >= target or p.poll() is not None)
+        time.sleep(rng.uniform(0, pause))
         process.send_signal(signal.SIGKILL)
         process.wait()
         if k or store.exists():
-            check(mcf.open_trajectory(store), steps_done(store))
-    toyflow.run(store, steps)
-    toyflow.run(tmp_path / "whole.zarr", steps)
+            done = mcf.open_trajectory(store)
+            assert np.isfinite(done.u).all()
+            np.testing.assert_allclose(np.diff(done.time), done.attrs["tau"], rtol=1e-9)
+            if not options:
+                check(done, steps_done(store))
+    toyflow.finished(client(store, steps, *options))
+    assert mcf.open_trajectory(store).attrs["steps_done"] == steps
     assert files(store) == files(tmp_path / "whole.zarr")
 
 
@@ -278,6 +303,51 @@ def test_reading_while_writing_and_extending(tmp_path, client):
     assert process.returncode == 0, process.stderr.read()
     assert len(seen) > 3
     check(mcf.open_trajectory(store), 40)
+
+
+def test_a_worker_that_does_not_see_the_store_writes_nothing(tmp_path):
+    u = da.zeros(toyflow.SHAPE)
+    with trajectory.Writer(tmp_path / "a", xr.Dataset({"u": (("y", "x"), u)}), np.arange(3.0), "x") as writer:
+        writer.commit(1, {"u": u})
+        (tmp_path / "a").rename(tmp_path / "b")
+        with pytest.raises(OSError, match=r"step 2 could not be written .*a worker does not see .*the 1 steps before"):
+            writer.commit(2, {"u": u})
+    assert not (tmp_path / "a").exists()
+    assert steps_done(tmp_path / "b") == 1
+
+
+@pytest.fixture
+def disc(tmp_path):
+    """A file system of its own with room for a few steps, and what mounts it anew with other options."""
+    place = tmp_path / "disc"
+    place.mkdir()
+
+    def mount(options):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"file systems cannot be mounted here: {done.stderr}")
+
+    mount("size=300k")
+    yield place, mount
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disc_that_fills_up_or_is_read_only(disc):
+    place, mount = disc
+    store = place / "a.zarr"
+    with pytest.raises(OSError, match=r"step \d+ could not be written .*No space left.* steps before it are intact"):
+        toyflow.run(store, 100)
+    done = steps_done(store)
+    assert 1 <= done < 100
+    check(mcf.open_trajectory(store), done)
+    mount("remount,ro")
+    before = files(store)
+    with pytest.raises(OSError, match=r"a\.zarr could not be written \(Read-only file system\)"):
+        toyflow.run(store, 100)
+    assert files(store) == before
+    check(mcf.open_trajectory(store), done)
+    mount("remount,rw,size=10m")
+    check(toyflow.run(store, 100), 100)
 
 
 def full_disc():
@@ -326,7 +396,7 @@ def test_read_only_store(tmp_path_factory, client):
         for sub in (path, *path.rglob("*")):
             sub.chmod(0o555 if sub.is_dir() else 0o444)
     try:
-        _, said = client(store, 5, 0.0, "--unprivileged").communicate(timeout=60)
+        _, said = client(store, 5, "--unprivileged").communicate(timeout=60)
     finally:
         for sub in (folder, *folder.rglob("*")):
             sub.chmod(0o755)

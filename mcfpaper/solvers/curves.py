@@ -7,7 +7,7 @@ grid. A curve that ends on the box edge is continued by its mirror image, and so
 natural boundary condition of the sup over ball ∩ box.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -29,10 +29,14 @@ FLOOR = 0.1  # least slope a used in the linear system
 
 @dataclass
 class Curve:
-    """Nodes (m, 2) in physical units, {u > 0} to the left; walls: None, or axis and place of the walls at the ends."""
+    """Nodes (m, 2) in physical units, {u > 0} to the left; walls: None, or axis and place of the walls at the ends.
+
+    A front of the scheme meets walls at right angles. One that need not is not `mirrored`: its spline ends free there.
+    """
 
     nodes: np.ndarray
     walls: tuple | None = None
+    mirrored: bool = True
 
     def spline(self):
         """The spline over the chord length, and the parameters of the nodes."""
@@ -41,7 +45,7 @@ class Curve:
             x = np.concatenate([x, x[:1]])
             t = _chords(x)
             return CubicSpline(t, x, bc_type="periodic"), t
-        g = min(GHOSTS, len(x) - 1)
+        g = min(GHOSTS, len(x) - 1) if self.mirrored else 0
         first, last = (_mirrored(p, w) for p, w in zip((x[g:0:-1], x[-2 : -2 - g : -1]), self.walls, strict=True))
         t = _chords(np.concatenate([first, x, last]))
         return CubicSpline(t, np.concatenate([first, x, last])), t[g : g + len(x)]
@@ -63,12 +67,24 @@ class Curve:
         s[::2], s[1::2] = t, 0.5 * (t[1:] + t[:-1])
         return self.moved_to(curve(s if self.walls is not None else s[:-1]))
 
+    def turned(self, g):
+        """The curve run through so that {u > 0} is to its left, `g` the gradient of u at the nodes."""
+        t = np.roll(self.nodes, -1, 0) - self.nodes
+        if (t[:-1, 0] * g[:-1, 1] - t[:-1, 1] * g[:-1, 0]).sum() >= 0:
+            return self
+        return replace(self, nodes=self.nodes[::-1], walls=self.walls[::-1] if self.walls else None)
+
     def moved_to(self, nodes):
         """The curve with other nodes, ends kept on their walls."""
         if self.walls is not None:
             for m, (axis, place) in zip((0, -1), self.walls, strict=True):
                 nodes[m, axis] = place
-        return Curve(nodes, self.walls)
+        return replace(self, nodes=nodes)
+
+
+def length(line, h):
+    """Length of a line through index points."""
+    return _chords(line * h)[-1]
 
 
 def _chords(x):
@@ -83,32 +99,55 @@ def _mirrored(x, wall):
 
 
 def extract(u, spacing, negligible=0.0):
-    """Curves of the front {u = 0}, but those shorter than `negligible`; None if another is too short."""
+    """Curves of the front {u = 0}, but those shorter than `negligible`; None if another is too short or ends inside."""
     h = np.asarray(spacing, float)
-    step, out = STEP * min(h), []
     c = spline.prefilter(u)
+    out = []
     for line in surfaces.curves(u):
-        if _chords(line * h)[-1] < negligible:
-            continue
-        closed = bool((line[0] == line[-1]).all())
-        walls = None if closed else tuple(_wall(p, u.shape, h) for p in line[[0, -1]])
-        if walls is not None and None in walls:
-            return None
-        line = _thinned(line * h, 0.6 * step, closed)
-        if len(line) < 6:
-            return None
-        curve = Curve(line, walls).resampled(step)
-        if curve is None:
-            return None
-        for _ in range(2):
-            value, g, _ = spline.derivatives(c, curve.nodes / h, h)
-            move = np.clip(value / ((g * g).sum(1) + 1e-300), -step, step)[:, None] * g
-            curve = curve.moved_to(curve.nodes - np.where(np.isfinite(move), move, 0.0))
-        t = np.roll(curve.nodes, -1, 0) - curve.nodes
-        if (t[:-1, 0] * g[:-1, 1] - t[:-1, 1] * g[:-1, 0]).sum() < 0:
-            curve = Curve(curve.nodes[::-1], walls[::-1] if walls else None)
-        out.append(curve.resampled(step))
-    return None if any(q is None for q in out) else out
+        if length(line, h) >= negligible:
+            out.append(fitted(line, lambda x: spline.derivatives(c, x, h)[:2], u.shape, h))
+            if out[-1] is None:
+                return None
+    return out
+
+
+def fitted(line, slopes, shape, h, mirrored=True):
+    """Curve through nodes half a cell apart on the front of a level function, {u > 0} to its left.
+
+    Parameters
+    ----------
+    line : ndarray (m, 2)
+        Index points along it, the first one again at the end if it is closed.
+    slopes : callable
+        Value and gradient, per length unit, of the level function at index points.
+    shape : tuple of int
+    h : ndarray (2,)
+        Spacing.
+    mirrored : bool
+        As in `Curve`.
+
+    Returns
+    -------
+    Curve or None
+        None where it is too short, or ends inside the box.
+    """
+    step, walls = STEP * min(h), ends(line, shape, h)
+    if walls is not None and None in walls:
+        return None
+    nodes = _thinned(line * h, 0.6 * step, walls is None)
+    curve = Curve(nodes, walls, mirrored).resampled(step) if len(nodes) >= 6 else None
+    if curve is None:
+        return None
+    for _ in range(2):
+        value, g = slopes(curve.nodes / h)
+        move = np.clip(value / ((g * g).sum(1) + 1e-300), -step, step)[:, None] * g
+        curve = curve.moved_to(curve.nodes - np.where(np.isfinite(move), move, 0.0))
+    return curve.turned(g).resampled(step)
+
+
+def ends(line, shape, h):
+    """The walls that a line ends on, as in `Curve`; None in place of a wall where it ends inside the box."""
+    return None if (line[0] == line[-1]).all() else tuple(_wall(p, shape, h) for p in line[[0, -1]])
 
 
 def _wall(point, shape, h):

@@ -136,16 +136,18 @@ def _best(problem, found, tol):
 
 
 def _score(candidate, problem):
-    """Energy; what is known less well loses near ties (quadrature errors are below 1e-4 of the perimeter)."""
-    # in space, where that error is larger, the better rule would cost as much as the step
+    # in space, where the error of the better rule is larger too, that rule would cost as much as the step
     measure = fine_energy if problem.data[0].ndim < 3 else energy
     if isinstance(candidate, Result):
         return measure(candidate.u, problem)[0]
     if candidate.score is None:
-        value, perimeter = measure(candidate.u, problem)
-        doubt = (0.0 if candidate.settled else 1e-3) + (1e-4 if candidate.reason == "global" else 0.0)
-        candidate.score = value + perimeter * doubt
+        candidate.score = penalised(*measure(candidate.u, problem), candidate)
     return candidate.score
+
+
+def penalised(value, perimeter, candidate):
+    """Energy; what is known less well loses near ties (quadrature errors are below 1e-4 of the perimeter)."""
+    return value + perimeter * ((0.0 if candidate.settled else 1e-3) + (1e-4 if candidate.reason == "global" else 0.0))
 
 
 def _trivial(shape, full, reason=""):
@@ -219,9 +221,13 @@ def _on_curves(problem, w, reason=""):
     front, iterations = curves.relax(problem, w)
     if front is None:
         return None
+    return Candidate(front.distance(w.shape), front, None, iterations, settled(problem, front), reason)
+
+
+def settled(problem, front):
+    """Whether Newton's method came to stand still, on curves that do not cross."""
     whole = (problem.open(front.frame) == 1.0).all()
-    settled = front.rest < ROUGH * problem.px and (whole or not curves.crossing(front))
-    return Candidate(front.distance(w.shape), front, None, iterations, settled, reason)
+    return bool(front.rest < ROUGH * problem.px and (whole or not curves.crossing(front)))
 
 
 def _on_grid(problem, w, tol, reason=""):

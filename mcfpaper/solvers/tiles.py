@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from mcfpaper.kernels import curvedistance, spline, surfaces
 from mcfpaper.kernels._jit import njit
-from mcfpaper.solvers.curves import LEAST, STEP, Curve, _chords, _thinned, _wall
+from mcfpaper.solvers.curves import STEP, Curve, ends
 
 TILE, MARGIN = 128, 16
 JOIN = 1e-3  # cells: how far ends of a curve found in two tiles may lie apart
@@ -138,6 +138,8 @@ class Tiles:
 class CurveField:
     """Signed distance to curves (`curves.Front.pieces`) as a function on windows of the grid."""
 
+    ndim = 2
+
     def __init__(self, pieces, shape, spacing):
         self.pieces, self.shape, self.spacing = pieces, tuple(shape), tuple(float(h) for h in spacing)
         self._tree = None
@@ -260,41 +262,9 @@ def _at_wall(x, shape):
     return ((np.abs(x + 0.5) < 1e-9) | (np.abs(x - np.array(shape) + 0.5) < 1e-9)).any(1)
 
 
-def fitted(lines, slopes, shape, spacing, negligible=0.0):
-    """Curves through the front of a level function from polygons of it: as `curves.extract`.
-
-    `slopes`: value and gradient of the level function at index points. Polygons too short to be resampled stay curves
-    through their corners.
-    """
-    h = np.asarray(spacing, float)
-    step, out = STEP * min(h), []
-    for line in lines:
-        length = _chords(line * h)[-1]
-        if length < negligible or length == 0.0:
-            continue
-        closed = bool((line[0] == line[-1]).all())
-        walls = None if closed else tuple(_wall(p, shape, h) for p in line[[0, -1]])
-        corners = line[np.r_[True, _steps(line) > 1e-6]]
-        rough = Curve((corners[:-1] if closed else corners) * h, walls)
-        fine = _thinned(line * h, 0.6 * step, closed)
-        curve = Curve(fine, walls).resampled(step) if len(fine) >= 6 else None
-        curve = curve or rough
-        for _ in range(2 if curve is not rough else 1):
-            value, g = slopes(curve.nodes / h)
-            move = np.clip(value / ((g * g).sum(1) + 1e-300), -step, step)[:, None] * g
-            if curve is not rough:
-                curve = curve.moved_to(curve.nodes - np.where(np.isfinite(move), move, 0.0))
-        t = np.roll(curve.nodes, -1, 0) - curve.nodes
-        if (t[:-1, 0] * g[:-1, 1] - t[:-1, 1] * g[:-1, 0]).sum() < 0:
-            curve = Curve(curve.nodes[::-1], walls[::-1] if walls else None)
-        out.append((curve if curve is rough else curve.resampled(step)) or rough)
-    return out
-
-
-def _steps(line):
-    return np.sqrt((np.diff(line, axis=0) ** 2).sum(1))
-
-
-def short(curves):
-    """Whether a curve has too few nodes for Newton's method."""
-    return any(len(q.nodes) < LEAST for q in curves)
+def polygon(line, slopes, shape, h):
+    """As `curves.fitted` for a line that is too short for it: a curve through its corners."""
+    walls = ends(line, shape, h)
+    corners = line[np.r_[True, np.sqrt((np.diff(line, axis=0) ** 2).sum(1)) > 1e-6]]
+    corners = corners if walls else corners[:-1]
+    return Curve(corners * h, walls, mirrored=False).turned(slopes(corners)[1])
