@@ -138,8 +138,9 @@ def test_changes_of_topology(u, eps, tau):
     plain = mcf.step(u, rho, eps, tau)
     lazy = mcf.step(u.chunk(23), rho.chunk(64), eps, tau).compute()
     assert len(mcf.contours(lazy.u)) == len(mcf.contours(plain.u))
-    # nodes may lie elsewhere after a long way: what the gaps allow, and 1e-3 cells
-    same(lazy, plain, 1e-3 + float(lazy.gap + plain.gap) / (2 / 64))
+    # each is within its gap of the solution of the discrete problem; where discs merge, rays end early and Newton's
+    # method converges linearly, to no more than curves.REST
+    same(lazy, plain, float(plain.gap + lazy.gap) / (2 / 64) + FORGOTTEN)
 
 
 @pytest.mark.parametrize(("sign", "said"), [(1, "empty set"), (-1, "whole box")])
