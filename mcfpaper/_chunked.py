@@ -30,19 +30,28 @@ class ChunkedProblem(Problem):
     """A problem in the plane for the smooth method whose fields stay where they are; see `Problem`."""
 
     def _load(self, u: xr.DataArray, rho: xr.Dataset) -> None:
+        self._keep(u, rho)
+        self.fields = Tiled(u.shape, self.chunks, self.h, [self.rho[v].data for v in ("rho0", "rho1")])
+        self.initial = Level(self.u.data)
+        self.fields.survey(self.initial, self.fields.all)
+        self._weigh()
+
+    def _keep(self, u: xr.DataArray, rho: xr.Dataset) -> None:
+        """The fields, all of them lazy."""
         lazy = next(v for v in (u, rho["rho0"], rho["rho1"]) if _checks.is_lazy(v))
         self.chunks = lazy.chunks
         layout = dict(zip(u.dims, self.chunks, strict=True))
         self.u = u if _checks.is_lazy(u) else u.chunk(layout)
         self.rho = rho.map(lambda v: v if _checks.is_lazy(v) else v.chunk(layout))
-        self.fields = Tiled(u.shape, self.chunks, self.h, [self.rho[v].data for v in ("rho0", "rho1")])
         self.levels: dict[str, Level] = {}
-        self.initial = Level(self.u.data)
-        self.fields.survey(self.initial, self.fields.all)
+
+    def _weigh(self) -> None:
+        """Masses of the tiles."""
         masses = self.fields.map(_tilework.masses, self.fields.all, self.fields.densities, self.h)
         self.masses = np.array(list(masses.values()))
         if self.masses[:, 2].max() <= 0:
             raise ValueError("densities must not vanish everywhere: rho0 + rho1 is 0")
+        self.floor = 1e-12 * self.masses[:, 2].max() + 1e-300
 
     def digest(self) -> str:
         """Digest of the input of a run, whatever its chunks."""
@@ -106,12 +115,15 @@ class ChunkedProblem(Problem):
         if level.full is not None:
             r = front.Result(level.full, 0.0, True, 0, True)
         else:
-            floor = 1e-12 * self.masses[:, 2].max() + 1e-300
-            r = Step(self.fields, level, self.eps, self.tau, self.tol, floor).result()
+            r = self._solve(level)
         if not np.isfinite(r.gap):
             raise FloatingPointError(f"the bound on the front's error is not finite: gap = {r.gap}")
         outcome = {k: getattr(r, k) for k in ("gap", "certified", "converged", "iterations")}
         return self._dataset({"u": self._lazy(r.u).data} | outcome)
+
+    def _solve(self, level: Level) -> front.Result:
+        """As `front.step`; `u` of the result as `_lazy` takes it."""
+        return Step(self.fields, level, self.eps, self.tau, self.tol, self.floor).result()
 
     def vanished(self, before: xr.DataArray, after: xr.DataArray) -> str:
         """As `Problem.vanished`."""

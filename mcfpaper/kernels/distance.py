@@ -9,11 +9,11 @@ i h. Three embedded axes as in `spline`.
 import numpy as np
 
 from mcfpaper.kernels._jit import njit
+from mcfpaper.kernels.blockstack import LEAF, split, store
 from mcfpaper.kernels.closest import foot, over_patches, settle
 from mcfpaper.kernels.contour import edge_roots, frames, widened
 from mcfpaper.kernels.spline import derivatives, prefilter
 
-LEAF = 4  # cells a side of the blocks that share one list of candidates
 REACH = 0.85  # a front point lies within this many cells of an edge root (cube cut by a triangle: 0.82)
 FOUND = 16  # closest points remembered per node while others are sought
 TURN = 2.0  # the front's normal may turn this many times as fast within a patch as at its seed ...
@@ -163,7 +163,7 @@ def _distances(c, h, box, patches, turn, lo, inside, width, exact, d, y, feet):
     stack = np.empty((256, 8), np.int64)  # block corners, parent's list: start, count
     top = np.int64(0)  # (a literal would be compiled for apart)
     hi = (lo[0] + inside.shape[0], lo[1] + inside.shape[1], lo[2] + inside.shape[2])
-    top = _store(stack, top, lo[0], lo[1], lo[2], hi[0], hi[1], hi[2], np.int64(0), m)
+    top = store(stack, top, lo[0], lo[1], lo[2], hi[0], hi[1], hi[2], np.int64(0), m)
     work = np.empty((FOUND, 8))
     while top > 0:
         top -= 1
@@ -202,7 +202,7 @@ def _distances(c, h, box, patches, turn, lo, inside, width, exact, d, y, feet):
                         if feet and best < min(width, exact):
                             y[p, q, r, 0], y[p, q, r, 1], y[p, q, r, 2] = work[0, 0], work[0, 1], work[0, 2]
             continue
-        top = _split(stack, top, i0, j0, k0, i1, j1, k1, end, kept)
+        top = split(stack, top, i0, j0, k0, i1, j1, k1, end, kept)
 
 
 @njit
@@ -222,31 +222,6 @@ def _facing(pool, first, patches, turn, x, radius, reach, nearest, out):
                 out[q, kept] = p[q]
             kept += 1
     return kept
-
-
-@njit
-def _split(stack, top, i0, j0, k0, i1, j1, k1, start, count):
-    """Push the halves of a block along every axis longer than a leaf."""
-    for p0, p1 in _halves(i0, i1):
-        for q0, q1 in _halves(j0, j1):
-            for r0, r1 in _halves(k0, k1):
-                if p0 < p1 and q0 < q1 and r0 < r1:
-                    top = _store(stack, top, p0, q0, r0, p1, q1, r1, start, count)
-    return top
-
-
-@njit
-def _halves(start, stop):
-    middle = (start + stop) // 2 if stop - start > LEAF else stop
-    return (start, middle), (middle, stop)
-
-
-@njit
-def _store(stack, top, i0, j0, k0, i1, j1, k1, start, count):
-    stack[top, 0], stack[top, 1], stack[top, 2] = i0, j0, k0
-    stack[top, 3], stack[top, 4], stack[top, 5] = i1, j1, k1
-    stack[top, 6], stack[top, 7] = start, count
-    return top + 1
 
 
 @njit
