@@ -48,7 +48,10 @@ def coefficients(tiling, t, windows, spacing):
 def masses(tiling, t, windows, spacing):
     """Integrals of the densities over a tile and the largest value of their sum."""
     part, cell = tiling.part(t), float(np.prod(spacing))
-    boxes = [quadrature.cell_integrals(spline.prefilter(w), (1, *w.shape))[0][part].sum() * cell for w in windows]
+    boxes = []
+    for w in windows:
+        cells = quadrature.cell_integrals(spline.prefilter(w), (1,) * (3 - w.ndim) + w.shape)
+        boxes.append(cells.reshape(cells.shape[3 - w.ndim :])[part].sum() * cell)
     return np.array([*boxes, (windows[0] + windows[1]).max()])
 
 
