@@ -1,4 +1,4 @@
-"""Steps on dask-backed fields that are solved in one block: the exact method, and fields on a line or in space.
+"""Steps on dask-backed fields that are solved in one block: the exact method, and fields on a line.
 
 Each step is one task, on a worker where there are some; fields stay there, in the chunks of the input, and only figures
 come back.

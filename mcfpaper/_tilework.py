@@ -60,8 +60,8 @@ def _mass(level, weights, spacing, part):
 
 def _integral(weight, spacing, part):
     """Integral over a tile of the spline through a window's values."""
-    cells = quadrature.cell_integrals(spline.prefilter(weight), (1, *weight.shape))[0]
-    return float(cells[part].sum() * np.prod(spacing))
+    cells = quadrature.cell_integrals(spline.prefilter(weight), (1,) * (3 - weight.ndim) + weight.shape)
+    return float(cells.reshape(cells.shape[3 - weight.ndim :])[part].sum() * np.prod(spacing))
 
 
 def measure(tiling, t, windows, spacing, eps):

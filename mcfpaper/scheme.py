@@ -97,9 +97,12 @@ def step(
     of them at the start), moves the front as curves in the calling process, and returns `u` lazy, in the chunks of the
     input, each block computed from the curves when it is wanted. Densities are read again in every step: persist
     them if they are costly. The initial front is the curves through nodes half a cell apart on {u = 0}; results agree
-    with those of one block to 1e-5 cells where that front is smooth, and do not depend on the chunks. The exact method
-    and other dimensions take a step in one task, which needs all fields in the memory of one worker (in space about 130
-    bytes a cell); only the results are in chunks.
+    with those of one block to 1e-5 cells where that front is smooth, and do not depend on the chunks. In space bricks
+    of 64 cells a side that the front comes near to do the work, from windows of 130 cells a side, and the calling
+    process solves one linear system on the cells that the front passes; near the front `u` stays where it was computed.
+    A step in which the set may change its topology (necks, gaps and pieces of a few sqrt(tau)) is one task there, on
+    the box about the front (about 130 bytes a cell, 2e7 cells at most). The exact method and fields on a line take a
+    step in one task, which needs all fields in the memory of one worker; only the results are in chunks.
 
     Returns
     -------
@@ -203,6 +206,8 @@ def _posed(u, densities, eps, tau, method, ball, side, tol):
     kind = Problem
     if lazy and method == "smooth" and getattr(u, "ndim", 0) == 2:
         from mcfpaper._chunked import ChunkedProblem as kind
+    elif lazy and method == "smooth" and getattr(u, "ndim", 0) == 3:
+        from mcfpaper._spaced import SpaceProblem as kind
     elif lazy:
         from mcfpaper._oneblock import OneBlockProblem as kind
     return kind(u, densities, eps, tau, method, ball, side, tol)

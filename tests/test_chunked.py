@@ -302,9 +302,10 @@ def test_empty_and_full_sets_stay(value):
     assert out.certified
 
 
-@pytest.mark.parametrize(("dims", "n"), [(("x",), 60), (("z", "y", "x"), 16)])
-@pytest.mark.parametrize("method", ["smooth", "exact"])
-def test_other_dimensions_and_the_exact_method_keep_the_chunks(dims, n, method):
+@pytest.mark.parametrize(
+    ("dims", "n", "method"), [(("x",), 60, "smooth"), (("x",), 60, "exact"), (("z", "y", "x"), 16, "exact")]
+)
+def test_lines_and_the_exact_method_keep_the_chunks(dims, n, method):
     coords = mcf.grid(n, dims=dims)
     u = 0.7 - sum(coords[d] ** 2 for d in dims) ** 0.5
     u = xr.DataArray(u.transpose(*dims), coords)

@@ -29,14 +29,7 @@ def radii(u, h):
     return np.linalg.norm(contour.edge_roots(c, lattice, *axes) * h + 0.5 * h - 1.0, axis=1)
 
 
-def splines_share(r, tau, h):
-    """Bound on a sphere's error that `gap` leaves out: that of the curvature of a spline through a signed distance.
-
-    A cubic spline's second derivative is off by h^2/12 of the fourth one, 3/r^3 along each of the two tangents; tau
-    times that is a length. Densities of scale 1 and the slope of c add their part: twice, for those.
-    """
-    return 2.0 * tau * h * h / 12.0 * 2.0 * 3.0 / r**3
-
+TOL = 0.02  # cells, that of `mcfpaper.step`: splines through spheres of 11 cells are not as good as a quarter of it
 
 UNEQUAL = {
     "bells": (lambda r: 0.7 * np.exp(-r * r), lambda r: 0.3 * np.exp(-r * r / 4)),
@@ -48,26 +41,26 @@ def check_sphere(n, r0, tau):
     h, x, y, z = grid(n)
     r, eps = np.sqrt(x * x + y * y + z * z), 4.0 * h
     half = np.full(r.shape, 0.5)
-    out = front.step(r0 - r, half, half, eps, tau, (h, h, h))
+    out = front.step(r0 - r, half, half, eps, tau, (h, h, h), tol=TOL * h)
     exact = oracles.ball_step(r0, tau, 3, eps)
     assert out.converged
     assert out.certified
     error = np.abs(radii(out.u, h) - exact).max()
     assert error < 0.05 * h  # required
-    assert error < out.gap + splines_share(exact, tau, h)
+    assert error < out.gap
 
 
 def check_weighted_ball(n, name):
     h, x, y, z = grid(n)
     r, eps, tau = np.sqrt(x * x + y * y + z * z), 4.0 * h, 0.02
     a, b = UNEQUAL[name]
-    out = front.step(0.7 - r, a(r), b(r), eps, tau, (h, h, h))
+    out = front.step(0.7 - r, a(r), b(r), eps, tau, (h, h, h), tol=TOL * h)
     exact = oracles.radial_step(0.7, a, b, eps, tau, d=3)
     assert out.converged
     assert out.certified
     error = np.abs(radii(out.u, h) - exact).max()
     assert error < 0.05 * h  # required
-    assert error < out.gap + splines_share(exact, tau, h)
+    assert error < out.gap
 
 
 def test_a_sphere_of_few_cells_and_its_bound():
@@ -113,6 +106,21 @@ def test_no_point_of_a_front_in_space_is_nearer_than_the_distance(seed, scale, h
     points, _, _ = front_points(u, h)
     near = np.array([np.linalg.norm((p - points) * h, axis=-1).min() for p in x.reshape(-1, 3)])
     assert (np.abs(d).ravel() <= near * (1 + 1e-12) + 1e-12).all()
+
+
+@settings(max_examples=5)
+@given(st.tuples(*[st.floats(0.35, 0.7)] * 3), st.tuples(*[st.floats(-0.1, 0.1)] * 3), st.floats(4.0, 8.0))
+def test_distances_far_from_a_front_by_paraboloids(radii, centre, width):
+    h, *x = grid(36)
+    u = 1.0 - sum(((a - c) / r) ** 2 for a, c, r in zip(x, centre, radii, strict=True))
+    exact, found = (redistance(u, (h, h, h), exact=w) for w in (None, width * h))
+    near = np.abs(exact) <= (width - 0.5) * h  # what counts is the distance to the front's points on grid edges
+    np.testing.assert_array_equal(found[near], exact[near])
+    # third order in the half width 0.85 of a patch, for principal curvatures up to r/min(r)^2 < 0.3 per cell
+    assert np.abs(found - exact).max() < 0.85**3 / 6 * 0.3 * h
+    np.testing.assert_array_equal(found > 0, exact > 0)
+    part = (slice(3, 20), slice(0, 36), slice(11, 12))
+    np.testing.assert_array_equal(redistance(u, (h, h, h), part=part), exact[part])
 
 
 def pieces(u):

@@ -156,3 +156,37 @@ def settle(c, h, box, y):
         for k in range(3):
             y[k] = min(max(y[k], -0.5 * h[k]), box[k]) if box[k] > 0.0 else 0.0
     return move
+
+
+@njit
+def over_patches(x, cand, r2, near, reach):
+    """Distance from x to the nearest of the paraboloids at seeds that may hold the closest point within reach."""
+    best = near
+    for s in range(cand.shape[1]):
+        # the seed of a patch is farther than the closest point y by about reach^2 (1/|x - y| + curvature)/2 at most
+        if r2[s] < (near + 0.5 * reach * reach * (1.0 / near + cand[6, s])) ** 2:
+            best = min(best, _over_patch(x, cand[:, s], reach))
+    return best
+
+
+@njit
+def _over_patch(x, p, reach):
+    """Distance from x to the paraboloid that osculates the front at a seed, within reach of it."""
+    rx, ry, rz = x[0] - p[0], x[1] - p[1], x[2] - p[2]
+    a = rx * p[3] + ry * p[4] + rz * p[5]
+    tx, ty, tz = rx - a * p[3], ry - a * p[4], rz - a * p[5]
+    xx, xy, xz, yy, yz, zz = p[7], p[8], p[9], p[10], p[11], p[12]
+    trace = xx + yy + zz
+    product = 0.5 * (trace * trace - xx * xx - yy * yy - zz * zz - 2.0 * (xy * xy + xz * xz + yz * yz))
+    det = 1.0 + a * trace + a * a * product
+    if p[6] * reach > 0.3 or det < 0.1:  # a kink, or all but a focal point: the seed itself
+        return np.sqrt(rx * rx + ry * ry + rz * rz)
+    # (I + a D)^-1 t, D the derivative of the normal
+    sx = ((1.0 + a * trace) * tx - a * (xx * tx + xy * ty + xz * tz)) / det
+    sy = ((1.0 + a * trace) * ty - a * (xy * tx + yy * ty + yz * tz)) / det
+    sz = ((1.0 + a * trace) * tz - a * (xz * tx + yz * ty + zz * tz)) / det
+    scale = min(1.0, reach / (np.sqrt(sx * sx + sy * sy + sz * sz) + 1e-300))
+    sx, sy, sz = scale * sx, scale * sy, scale * sz
+    fall = 0.5 * (xx * sx * sx + yy * sy * sy + zz * sz * sz) + xy * sx * sy + xz * sx * sz + yz * sy * sz
+    tx, ty, tz, a = tx - sx, ty - sy, tz - sz, a + fall
+    return np.sqrt(tx * tx + ty * ty + tz * tz + a * a)

@@ -18,11 +18,14 @@ from mcfpaper.solvers.rays import reflected
 
 
 class Field:
-    """A cubic spline in length units; a field given as one number or a constant array costs nothing."""
+    """A cubic spline in length units; a field given as one number or a constant array costs nothing.
 
-    def __init__(self, values, spacing, floor=None):
+    `corner`: index, along every axis, of the first of the values.
+    """
+
+    def __init__(self, values, spacing, floor=None, corner=0):
         self.spacing = np.asarray(spacing, float)
-        self.floor = floor
+        self.floor, self.corner = floor, corner
         values = np.asarray(values, float)
         self.shape = values.shape
         self.constant = float(values.flat[0]) if np.ptp(values) == 0 else None
@@ -32,7 +35,7 @@ class Field:
         """Values at index points (m, d)."""
         if self.constant is not None:
             return np.full(len(points), self.constant)
-        v = spline.evaluate(self.coefficients, self.folded(points))
+        v = spline.evaluate(self.coefficients, self.folded(points - self.corner))
         return v if self.floor is None else np.maximum(v, self.floor)
 
     def folded(self, points):

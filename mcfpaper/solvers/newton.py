@@ -15,13 +15,13 @@ from scipy import sparse
 from scipy.ndimage import convolve1d
 from scipy.sparse.linalg import cg
 
-from mcfpaper.kernels import spline
-from mcfpaper.kernels.distance import redistance
+from mcfpaper.kernels import distance, spline
 from mcfpaper.solvers.force import Field, force, frame
 from mcfpaper.solvers.rays import open_shares
 
 BAND = 3.0  # half width of the band, in cells
 WIDTH = 12.0  # exact distances up to here: a spline forgets the kink there to 0.27^12
+SLAB = 4_000_000  # cells at a time
 FLOOR = 0.1  # least slope a used in the linear system; below it the step is not certified
 
 
@@ -58,6 +58,10 @@ class Problem:
         """A level function, cropped or not, evenly reflected at the box edge."""
         w = w if w.shape != self.shape else self.cropped(w)
         return np.pad(w, self.pad, mode="symmetric") if self.pad else w
+
+    def has_front(self, w):
+        """Whether a level function is positive somewhere and not everywhere."""
+        return bool((w > 0).any() and (w <= 0).any())
 
     def inner(self, cells):
         """Of `cells`, those not near the outer edge of the reflected margin."""
@@ -99,30 +103,79 @@ def bump(t):
     return 0.5 * (1.0 + np.cos(np.pi * np.clip(t, -1.0, 1.0))) + 1e-6
 
 
-def screened_diffusion(shape, cells, distance, c, k, a, spacing):
-    """Solve a v - div(k grad v) = c on the band cells, weighted by `bump`, no flux at the ends."""
-    band = BAND * max(spacing)
-    n = len(c)
-    index = np.full(shape, -1, np.int32)
-    index[tuple(cells.T)] = np.arange(n)
-    rows, cols, values = [], [], []
-    for axis in range(len(shape)):
-        lo = np.flatnonzero(cells[:, axis] < shape[axis] - 1)
-        beyond = cells[lo].copy()
-        beyond[:, axis] += 1
-        hi = index[tuple(beyond.T)]
-        lo, hi = lo[hi >= 0], hi[hi >= 0]
-        weight = bump(0.5 * (distance[lo] + distance[hi]) / band)
-        rows, cols = [*rows, lo], [*cols, hi]
-        values.append(weight * 0.5 * (k[lo] + k[hi]) / spacing[axis] ** 2)
-    rows, cols, values = map(np.concatenate, (rows, cols, values))
-    off = sparse.coo_array((np.r_[values, values], (np.r_[rows, cols], np.r_[cols, rows])), (n, n)).tocsr()
-    weight = bump(distance / band)
-    diagonal = weight * a + off.sum(1)
-    scale = 1.0 / np.sqrt(diagonal)
-    s = sparse.diags_array(scale)
-    v, _ = cg(s @ (sparse.diags_array(diagonal) - off) @ s, scale * weight * c, rtol=1e-4, maxiter=2000)
-    return scale * v
+def neighbours(cells):
+    """Pairs of numbers of cells (m, d), one for every axis, that are neighbours along it."""
+    lo = cells.min(0)
+    strides = np.r_[1, np.cumprod((cells.max(0) - lo + 2)[:0:-1])][::-1]
+    number = (cells - lo) @ strides
+    order = np.argsort(number)
+    number = number[order]
+    pairs = []
+    for stride in strides:
+        at = np.minimum(np.searchsorted(number, number + stride), len(number) - 1)
+        found = number[at] == number + stride
+        pairs.append((order[found], order[at[found]]))
+    return pairs
+
+
+def symmetric(pairs, values, n):
+    """Symmetric sparse matrix with the values at the pairs."""
+    i, j = pairs
+    return sparse.coo_array((np.r_[values, values], (np.r_[i, j], np.r_[j, i])), (n, n)).tocsr()
+
+
+class System:
+    """The linearised problem on the cells of a band about a front: what Newton's method solves and measures.
+
+    `cells` (m, d), their `distance` from the front, and at the front points next to them c, k, a and, as `rough`, the
+    error of the curvature.
+    """
+
+    def __init__(self, cells, distance, c, k, a, rough, spacing):
+        self.distance, self.c, self.k, self.a, self.spacing = distance, c, k, a, spacing
+        self.band, self.n = BAND * max(spacing), len(c)
+        self.pairs = neighbours(cells)
+        self.weight = bump(distance / self.band)
+        mean, slope = average(c, self.weight, cells), np.maximum(average(a, self.weight, cells), FLOOR)
+        core = np.abs(distance) < 0.5 * self.band
+        self.gap = np.abs(mean / slope)[core].max(initial=0.0)
+        unseen = average(k * rough, self.weight, cells)
+        self.bound = ((np.abs(mean) + unseen) / slope)[core].max(initial=0.0)
+        self.least = a[core].min(initial=1.0)
+        self.merit = np.sqrt((self.weight * mean**2).sum() / self.weight.sum())
+
+    def update(self):
+        """Solve a v - div(k grad v) = c, weighted by `bump`, no flux at the ends: Newton's displacement, outward."""
+        off = 0.0
+        for (i, j), h in zip(self.pairs, self.spacing, strict=True):
+            weight = bump(0.5 * (self.distance[i] + self.distance[j]) / self.band)
+            off = off + symmetric((i, j), weight * 0.5 * (self.k[i] + self.k[j]) / h**2, self.n)
+        diagonal = self.weight * np.maximum(self.a, FLOOR) + off.sum(1)
+        scale = 1.0 / np.sqrt(diagonal)
+        s = sparse.diags_array(scale)
+        v, _ = cg(s @ (sparse.diags_array(diagonal) - off) @ s, scale * self.weight * self.c, rtol=1e-4, maxiter=2000)
+        return scale * v
+
+
+def average(values, weight, cells):
+    """Mean of `values` about every cell, over the band, with the weight of a cubic B-spline."""
+    cells = cells - cells.min(0) + 2
+    shape = cells.max(0) + 3
+    thick, out = max(8, SLAB // int(np.prod(shape[1:]))), np.empty(len(values))
+    for start in range(2, shape[0] - 2, thick):  # so that memory does not grow with the box
+        x = cells[:, 0]
+        given = np.flatnonzero((x >= start - 2) & (x < start + thick + 2))
+        wanted = given[(x[given] >= start) & (x[given] < start + thick)]
+        sums = []
+        for v in (values * weight, weight):
+            grid = np.zeros((thick + 4, *shape[1:]))
+            grid[(x[given] - start + 2, *cells[given, 1:].T)] = v[given]
+            for axis in range(grid.ndim):
+                for _ in range(2):
+                    grid = convolve1d(grid, [1 / 6, 2 / 3, 1 / 6], axis, mode="constant")
+            sums.append(grid[(x[wanted] - start + 2, *cells[wanted, 1:].T)])
+        out[wanted] = sums[0] / sums[1]
+    return out
 
 
 class Front:
@@ -140,102 +193,128 @@ class Front:
         self.distance = value / self.slope
         self.feet = x - (value / g2)[:, None] * g / h
         self.near = np.abs(self.distance) < BAND * problem.px
-        y = self.feet[self.near]
+
+    def framed(self):
+        """Points of the front next to the near cells, with their frames."""
+        h, y = self.field.spacing, self.feet[self.near]
         for _ in range(3):
             value, g, _ = spline.derivatives(self.field.coefficients, y, h)
             y = y - (value / ((g * g).sum(1) + 1e-300))[:, None] * g / h
-        self.frame = frame(self.field, y, h)
+        return frame(self.field, y, h)
 
-    def moved(self, v, px):
-        """Level function of the front moved outward by `v` (at the near cells), unchanged far from it."""
-        eta = np.zeros(self.w.shape)
-        eta[tuple(self.cells[self.near].T)] = v
+    def bend_errors(self, points):
+        """How far the spline's second derivatives, summed over the axes, may be off at index points.
+
+        A cubic spline's second derivative misses the function's by -h^2/12 (at nodes) to h^2/24 times the fourth one,
+        which the fourth differences of its coefficients give.
+        """
+        c, total = self.field.coefficients, 0.0
+        at = np.clip(np.rint(points).astype(int), 0, np.array(self.w.shape) - 1) + spline.PAD
+        at = np.concatenate([np.zeros((len(at), 3 - at.shape[1]), int), at], 1)
+        for axis, h in enumerate(self.field.spacing, start=3 - self.w.ndim):
+            step = np.eye(3, dtype=int)[axis]
+            fourth = sum(b * c[tuple((at + j * step).T)] for j, b in zip(range(-2, 3), (1, -4, 6, -4, 1), strict=True))
+            total = total + np.abs(fourth) / (12.0 * h * h)
+        return total if self.w.ndim > 1 else np.zeros(len(at))  # the front of a field on a line has no curvature
+
+    def moved(self, eta, size, corner=0):
+        """Level function of the front moved outward by `eta`, at most `size`, unchanged far from it.
+
+        `eta` on cells from -corner on.
+        """
         # B-spline coefficients, not values: second differences of coefficients are the spline's second derivatives
         coefficients = np.pad(eta, 2, mode="edge")
         coefficients = coefficients.reshape((1,) * (3 - eta.ndim) + coefficients.shape)
-        size = np.abs(v).max()
+        px = max(self.field.spacing)
         fade = np.clip((np.abs(self.distance) - size - 4 * px) / (2 * size + 6 * px), 0, 1)
         w = self.w.copy()
-        shift = spline.evaluate(coefficients, self.feet) * self.slope
+        shift = spline.evaluate(coefficients, self.feet + corner) * self.slope
         w[tuple(self.cells.T)] += shift * np.cos(0.5 * np.pi * fade) ** 2
         return w
 
 
-def average(values, weight, cells, shape):
-    """Mean of `values` about every cell, over the band, with the weight of a cubic B-spline."""
-    lo = np.maximum(cells.min(0) - 2, 0)
-    box = tuple(slice(p, q) for p, q in zip(lo, cells.max(0) + 3, strict=True))
-    sums = []
-    for v in (values * weight, weight):
-        grid = np.zeros(shape)
-        grid[tuple(cells.T)] = v
-        grid = grid[box]
-        for axis in range(len(shape)):
-            for _ in range(2):
-                grid = convolve1d(grid, [1 / 6, 2 / 3, 1 / 6], axis, mode="constant")
-        sums.append(grid[tuple((cells - lo).T)])
-    return sums[0] / sums[1]
+def reach(size, px):
+    """How far a move of `size` changes the level function."""
+    return WIDTH * px + (3 * size if size >= px else 0.0)
+
+
+class Band:
+    """The front of a level function and what Newton's method needs to know at the cells next to it.
+
+    `fresh`: the level function is a signed distance already. `part`: the cells to look at (slices); all coordinates
+    are then relative to it.
+    """
+
+    def __init__(self, w, problem, fresh=False, part=None):
+        px, inside = problem.px, w > 0
+        surface = distance.Front(w, problem.spacing)
+        part = part or (slice(None),) * w.ndim
+        width = WIDTH * px
+        d = w[part] if fresh else surface.signed(inside, width, part=part)
+        self.front = Front(np.clip(d, -width, width), problem, width)
+        near, frame = self.front.near, self.front.framed()
+        self.cells, self.distance = self.front.cells[near], self.front.distance[near]
+        seeds = surface.seeds[:, 3 - w.ndim :] / problem.spacing - [s.start or 0 for s in part]
+        frame.open = open_shares(frame, problem.shape, problem.spacing, problem.eps, 0.5 * px, seeds)
+        self.c, self.k, self.a = problem.linearise(frame)
+        self.points, self.turn = frame.points, np.abs(frame.bends).max(1)
+        self.rough = self.front.bend_errors(frame.points)
+        self.free = bool((frame.open == 1.0).all() and problem.eps * self.turn.max(initial=0.0) < 1.0)
 
 
 class State:
-    """A front and everything that Newton's method needs to know there."""
+    """A front, what Newton's method needs to know there, and the linearised problem."""
 
     def __init__(self, w, problem, fresh=False):
-        px = problem.px
-        self.w = w
-        d = w if fresh else redistance(w, problem.spacing, WIDTH * px)
-        self.front = Front(np.clip(d, -WIDTH * px, WIDTH * px), problem, WIDTH * px)
-        near = self.front.near
-        self.cells, self.distance = self.front.cells[near], self.front.distance[near]
-        self.c, self.k, self.a = problem.linearise(self.front.frame)
-        self.empty = len(self.c) == 0
-        if self.empty:
-            self.gap = self.merit = np.inf
-            return
-        weight = bump(self.distance / (BAND * px))
-        mean = average(self.c, weight, self.cells, w.shape)
-        slope = np.maximum(average(self.a, weight, self.cells, w.shape), FLOOR)
-        core = np.abs(self.distance) < 0.5 * BAND * px
-        self.gap = np.abs(mean / slope)[core].max(initial=0.0)
-        self.least = self.a[core].min(initial=1.0)
-        self.merit = np.sqrt((weight * mean**2).sum() / weight.sum())
+        self.w, self.band = w, Band(w, problem, fresh)
+        self.empty = len(self.band.c) == 0
+        self.gap = self.merit = np.inf
+        if not self.empty:
+            b = self.band
+            self.system = System(b.cells, b.distance, b.c, b.k, b.a, b.rough, problem.spacing)
+            self.gap, self.merit = self.system.gap, self.system.merit
 
-    def update(self, problem):
-        """Newton's displacement, outward, at the band cells."""
-        a = np.maximum(self.a, FLOOR)
-        return screened_diffusion(self.w.shape, self.cells, self.distance, self.c, self.k, a, problem.spacing)
+    @property
+    def turn(self):
+        """Largest principal curvature at the cells."""
+        return self.band.turn
+
+    @property
+    def proved(self):
+        """Whether the closed form of the force is right on all of the front, and the linearised problem stable."""
+        return self.band.free and self.system.least > FLOOR
 
     def moved(self, v, problem):
         """Level function of the front moved outward by `v`; moves of many cells need the front's wide surroundings."""
-        size, px = np.abs(v).max(), problem.px
-        if size < px:
-            return self.front.moved(v, px)
-        wide = Front(self.w, problem, 3 * size + 12 * px)
-        values = np.zeros(self.w.shape)
-        values[tuple(self.cells.T)] = v
-        return wide.moved(values[tuple(wide.cells[wide.near].T)], px)
+        eta, size = np.zeros(self.w.shape), np.abs(v).max()
+        eta[tuple(self.band.cells.T)] = v
+        wide = size >= problem.px
+        front = Front(self.w, problem, reach(size, problem.px)) if wide else self.band.front
+        return front.moved(eta, size)
 
 
-def relax(problem, w, tol, fresh=False, limit=40):
+def relax(problem, w, tol, fresh=False, limit=40, state=State):
     """Iterate from the level function `w` (`fresh`: already a signed distance).
+
+    What `w` is, only `problem` and `state` know.
 
     Returns
     -------
     State, int, bool
         The last front (None if it vanished), the number of linear systems solved, whether its gap is within `tol`.
     """
-    now = State(problem.reflected(w), problem, fresh)
+    now = state(problem.reflected(w), problem, fresh)
     best, stalled = now.merit, 0
     for iteration in range(limit):
         if now.gap <= tol or stalled > 3 or now.empty:
             break
-        v = now.update(problem)
-        v *= min(1.0, 0.5 / max((np.abs(v) * np.abs(now.front.frame.bends).max(1)).max(), 1e-300))
+        v = now.system.update()
+        v *= min(1.0, 0.5 / max((np.abs(v) * now.turn).max(), 1e-300))
         for t in (1.0, 0.5, 0.25):
             w = problem.reflected(now.moved(t * v, problem))
-            if not (w > 0).any() or not (w <= 0).any():
+            if not problem.has_front(w):
                 return None, iteration + 1, False
-            new = State(w, problem)
+            new = state(w, problem)
             if new.merit < now.merit:
                 break
         now = new
@@ -244,5 +323,5 @@ def relax(problem, w, tol, fresh=False, limit=40):
     if now.empty:
         return None, iteration, False
     if now.gap <= tol:  # one more move is nearly free, and squares what is left of the smooth part of the error
-        now.w = problem.reflected(now.moved(now.update(problem), problem))
+        now.w = problem.reflected(now.moved(now.system.update(), problem))
     return now, iteration, now.gap <= tol

@@ -17,30 +17,35 @@ JOIN = 1e-3  # cells: how far ends of a curve found in two tiles may lie apart
 
 
 class Tiling:
-    """The tiles of a grid: number t counts them row by row."""
+    """The tiles of a grid, TILE cells a side by default: number t counts them row by row."""
 
-    def __init__(self, shape):
-        self.shape = tuple(int(n) for n in shape)
-        self.counts = tuple(-(-n // TILE) for n in self.shape)
-        self.size = self.counts[0] * self.counts[1]
+    def __init__(self, shape, side=None, margin=MARGIN):
+        self.shape, self.side, self.margin = tuple(int(n) for n in shape), side or TILE, margin
+        self.counts = tuple(-(-n // self.side) for n in self.shape)
+        self.size = int(np.prod(self.counts))
 
     def box(self, t, margin=0):
         """First cell and the one after the last along each axis, with a margin as far as the grid reaches."""
-        lo = [TILE * k for k in divmod(t, self.counts[1])]
-        hi = [min(a + TILE, n) for a, n in zip(lo, self.shape, strict=True)]
+        lo = [self.side * int(k) for k in np.unravel_index(t, self.counts)]
+        hi = [min(a + self.side, n) for a, n in zip(lo, self.shape, strict=True)]
         lo, hi = [max(a - margin, 0) for a in lo], [min(b + margin, n) for b, n in zip(hi, self.shape, strict=True)]
         return tuple(lo), tuple(hi)
+
+    def meeting(self, lo, hi):
+        """Tiles that cells from lo to before hi lie in."""
+        axes = [np.arange(a // self.side, -(-b // self.side)) for a, b in zip(lo, hi, strict=True)]
+        return np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), self.counts).ravel().tolist()
 
     def part(self, t, nodes=False):
         """Slices of the window's widened lattice: cells (or nodes) from the tile's first node to the next tile's."""
         out = []
-        for start, a, b in zip(self.box(t, MARGIN)[0], *self.box(t), strict=True):
+        for start, a, b in zip(self.box(t, self.margin)[0], *self.box(t), strict=True):
             out.append(slice(0 if a == 0 else a + 1 - start, b + 1 - start + nodes))
         return tuple(out)
 
     def core(self, t):
         """Slices of the tile in its window."""
-        return tuple(slice(a - s, b - s) for s, a, b in zip(self.box(t, MARGIN)[0], *self.box(t), strict=True))
+        return tuple(slice(a - s, b - s) for s, a, b in zip(self.box(t, self.margin)[0], *self.box(t), strict=True))
 
     def cells(self):
         """Number of cells (size,) of the tiles' parts, half cells at the box edge included."""
@@ -49,12 +54,12 @@ class Tiling:
         return (hi - lo).prod(1)
 
     def numbers(self, points):
-        """Tiles of index points (m, 2) in the box."""
-        cells = np.clip(np.rint(points).astype(int), 0, np.array(self.shape) - 1) // TILE
-        return cells[:, 0] * self.counts[1] + cells[:, 1]
+        """Tiles of index points (m, d) in the box."""
+        cells = np.clip(np.rint(points).astype(int), 0, np.array(self.shape) - 1) // self.side
+        return np.ravel_multi_index(cells.T, self.counts)
 
     def centres(self):
-        """Index points (size, 2) in the middle of the tiles."""
+        """Index points (size, d) in the middle of the tiles."""
         boxes = np.array([self.box(t) for t in range(self.size)], float)
         return 0.5 * (boxes[:, 0] + boxes[:, 1] - 1.0)
 
