@@ -36,20 +36,28 @@ class ChunkedProblem(Problem):
         self.u = u if _checks.is_lazy(u) else u.chunk(layout)
         self.rho = rho.map(lambda v: v if _checks.is_lazy(v) else v.chunk(layout))
         self.fields = Tiled(u.shape, self.chunks, self.h, [self.rho[v].data for v in ("rho0", "rho1")])
+        self.tiling, self.densities, self._map, self._near = (
+            getattr(self.fields, name) for name in ("tiling", "densities", "map", "near")
+        )
         self.levels: dict[str, Level] = {}
         self.initial = Level(self.u.data)
         self.fields.survey(self.initial, self.fields.all)
-        masses = self.fields.map(_tilework.masses, self.fields.all, self.fields.densities, self.h)
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """Find the masses of all tiles."""
+        masses = self._map(_tilework.masses, range(self.tiling.size), self.densities, self.h)
         self.masses = np.array(list(masses.values()))
         if self.masses[:, 2].max() <= 0:
             raise ValueError("densities must not vanish everywhere: rho0 + rho1 is 0")
+        self.floor = 1e-12 * self.masses[:, 2].max() + 1e-300
 
     def digest(self) -> str:
         """Digest of the input of a run, whatever its chunks."""
         digest = hashlib.sha256(json.dumps(self.parameters, sort_keys=True, default=str).encode())
         for d in self.u.dims:
             digest.update(np.ascontiguousarray(self.u[d].values, float).tobytes())
-        found = self.fields.map(_tilework.fingerprint, self.fields.all, [self.u.data, *self.fields.densities])
+        found = self._map(_tilework.fingerprint, range(self.tiling.size), [self.u.data, *self.densities])
         digest.update(b"".join(found.values()))
         return digest.hexdigest()[:32]
 
@@ -106,12 +114,15 @@ class ChunkedProblem(Problem):
         if level.full is not None:
             r = front.Result(level.full, 0.0, True, 0, True)
         else:
-            floor = 1e-12 * self.masses[:, 2].max() + 1e-300
-            r = Step(self.fields, level, self.eps, self.tau, self.tol, floor).result()
+            r = self._solve(level)
         if not np.isfinite(r.gap):
             raise FloatingPointError(f"the bound on the front's error is not finite: gap = {r.gap}")
         outcome = {k: getattr(r, k) for k in ("gap", "certified", "converged", "iterations")}
         return self._dataset({"u": self._lazy(r.u).data} | outcome)
+
+    def _solve(self, level: Level) -> front.Result:
+        """As `front.step`; `u` of the result is what `_lazy` takes."""
+        return Step(self.fields, level, self.eps, self.tau, self.tol, self.floor).result()
 
     def vanished(self, before: xr.DataArray, after: xr.DataArray) -> str:
         """As `Problem.vanished`."""
@@ -123,16 +134,16 @@ class ChunkedProblem(Problem):
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         now, was = self._level(u), None if before is None else self._level(before)
         total = dict.fromkeys(FIGURES, 0.0)
-        active, inside = self.fields.near(now, self.eps + 3.0 * max(self.h))
-        fields = [now.data, *self.fields.densities]
+        active, inside = self._near(now, self.eps + 3.0 * max(self.h))
+        fields = [now.data, *self.densities]
         if was is not None and was.full is None:
-            close, was_inside = self.fields.near(was, 3.0 * max(self.h))
+            close, was_inside = self._near(was, 3.0 * max(self.h))
             active |= close | (was_inside != inside)
             fields.append(was.data)
-        cells = self.fields.tiling.cells() * float(np.prod(self.h))
-        near = self.fields.map(_tilework.measure, np.flatnonzero(active), fields, self.h, self.eps)
+        cells = self.tiling.cells() * float(np.prod(self.h))
+        near = self._map(_tilework.measure, np.flatnonzero(active), fields, self.h, self.eps)
         far = np.stack([0 * cells, inside * cells, inside * self.masses[:, 0], ~inside * self.masses[:, 1]], 1)
-        rows = np.zeros((self.fields.tiling.size, len(FIGURES)))
+        rows = np.zeros((self.tiling.size, len(FIGURES)))
         rows[:, :4], rows[:, 4:6] = far, far[:, 2:4]
         if near:
             rows[list(near)] = np.stack(list(near.values()))

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import cKDTree
 
-from mcfpaper import _checks, _tilework
+from mcfpaper import _checks
 from mcfpaper._chunked import ChunkedProblem
 from mcfpaper.solvers import bricks, front, newton, tiles
 
@@ -154,12 +154,8 @@ class SpaceProblem(ChunkedProblem):
         self.rho = rho.map(lambda v: v if _checks.is_lazy(v) else v.chunk(layout))
         self.densities = [self.rho[v].data for v in ("rho0", "rho1")]
         self.tiling = tiles.Tiling(u.shape, bricks.SIDE, bricks.FORGET)
-        masses = self._map(_tilework.masses, range(self.tiling.size), self.densities, self.h)
-        self.masses = np.array(list(masses.values()))
-        if self.masses[:, 2].max() <= 0:
-            raise ValueError("densities must not vanish everywhere: rho0 + rho1 is 0")
-        floor = 1e-12 * self.masses[:, 2].max() + 1e-300
-        self.setup = bricks.Setup(self.tiling, self.h, self.eps, self.tau, floor)
+        self._weigh()
+        self.setup = bricks.Setup(self.tiling, self.h, self.eps, self.tau, self.floor)
         self.levels: dict[str, Level] = {}
         self.resident: dict[int, list] = {}
         self.initial = self._surveyed(self.u.data)
