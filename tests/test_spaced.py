@@ -132,7 +132,7 @@ def test_far_blocks_are_not_touched_by_a_step(monkeypatch):
     """Neither bricks of the densities nor of f that are far from the front, once the problem is set up."""
     monkeypatch.setattr(bricks, "SIDE", 20)
     coords = coordinates(84)
-    u, rho = ellipsoid(coords, (0.28, 0.28, 0.3), (-0.6, -0.6, -0.6)).chunk(24), densities(coords).chunk(24)
+    u, rho = ellipsoid(coords, (0.25, 0.25, 0.24), (-0.62, -0.62, -0.62)).chunk(24), densities(coords).chunk(24)
     allowed = [True]
 
     def guarded(values, block_info=None):
