@@ -73,7 +73,7 @@ def average(values, weight, cells):
     """Mean of `values` about every cell, over the band, with the weight of a cubic B-spline."""
     cells = cells - cells.min(0) + 2
     shape = cells.max(0) + 3
-    thick, out = max(8, SLAB // int(np.prod(shape[1:]))), np.empty(len(values))
+    thick, out = max(8, min(shape[0], SLAB // int(np.prod(shape[1:])))), np.empty(len(values))
     for start in range(2, shape[0] - 2, thick):  # so that memory does not grow with the box
         x = cells[:, 0]
         given = np.flatnonzero((x >= start - 2) & (x < start + thick + 2))
