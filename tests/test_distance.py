@@ -115,6 +115,7 @@ def test_the_closest_point_is_on_the_front_and_no_front_point_is_nearer(seed, h)
 
 @few
 @given(seeds, st.floats(0.5, 8.0))
+@example(110836249, 1.5)  # a thin finger of front
 def test_a_band_has_the_same_distances_and_the_rest_is_beyond_it(seed, width):
     u, h = smooth(seed), (1.0, 0.6)
     full, band = redistance(u, h), redistance(u, h, width)

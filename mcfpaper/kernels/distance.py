@@ -178,7 +178,7 @@ def _distances(c, h, box, patches, turn, lo, inside, width, exact, d, y, feet):
             if far[s] < nearest:
                 nearest, first = far[s], p
         nearest = np.sqrt(nearest)
-        if nearest - radius - reach > width:
+        if nearest - radius - 2.0 * reach > width:  # a thin finger of front may reach beyond its seeds
             _fill(h, patches[first], lo, inside, width, d, i0, j0, k0, i1, j1, k1)
             continue
         # a node of the block has distance <= nearest + radius, its closest point a seed within reach
@@ -252,7 +252,7 @@ def _closest(c, h, box, x, cand, r2, width, exact, found):
         if r2[s] < near:
             near, first = r2[s], s
     near = np.sqrt(near)
-    if near - reach > width:
+    if near - 2.0 * reach > width:
         return max(near, width)
     if near > exact:
         return over_patches(x, cand, r2, near, reach)
