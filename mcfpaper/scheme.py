@@ -101,8 +101,8 @@ def step(
     of 64 cells a side that the front comes near to do the work, from windows of 130 cells a side, and the calling
     process solves one linear system on the cells that the front passes; near the front `u` stays where it was computed.
     A step in which the set may change its topology (necks, gaps and pieces of a few sqrt(tau)) is one task there, on
-    the box about the front (about 130 bytes a cell; a RuntimeError beyond 2e7 cells). The exact method and fields on a line take a
-    step in one task, which needs all fields in the memory of one worker; only the results are in chunks.
+    the box about the front (about 130 bytes a cell; a RuntimeError beyond 2e7 cells). The exact method and fields on a
+    line take a step in one task, which needs all fields in the memory of one worker; only the results are in chunks.
 
     Returns
     -------
