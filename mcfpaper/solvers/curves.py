@@ -283,7 +283,10 @@ class Front:
 
     def distance(self, shape):
         """Signed distance at the cells, positive inside."""
-        return curvedistance.signed_distances(shape, tuple(self.h), *self.pieces())
+        pieces, h = self.pieces(), tuple(self.h)
+        x = pieces[0][:, 0]
+        seeds = cKDTree(x).query(curvedistance.seed_points((0, 0), shape, h))[1]
+        return curvedistance.signed_distances((0, 0), shape, h, np.arange(len(x)), seeds, *pieces)
 
     def distances(self, points):
         """Signed distances at index points (m, 2)."""

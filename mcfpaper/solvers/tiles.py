@@ -163,14 +163,13 @@ class CurveField:
 
     def __call__(self, lo, hi):
         """Values on the cells from lo to before hi."""
-        h, k, x = np.array(self.spacing), curvedistance.COARSE, self.pieces[0][:, 0]
-        axes = [np.arange(a // k, (b - 1) // k + 2) * k * s for a, b, s in zip(lo, hi, h, strict=True)]
-        nodes = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+        h, x = np.array(self.spacing), self.pieces[0][:, 0]
+        nodes = curvedistance.seed_points(lo, hi, h)
         seeds = self.nearest(nodes.reshape(-1, 2))[1].reshape(nodes.shape[:2])
         reach = curvedistance.REACH + 1
         local = np.flatnonzero(((x > (np.array(lo) - reach) * h) & (x < (np.array(hi) + reach) * h)).all(1))
         shape = tuple(b - a for a, b in zip(lo, hi, strict=True))
-        return curvedistance.window_distances(tuple(lo), shape, self.spacing, local, seeds, *self.pieces)
+        return curvedistance.signed_distances(tuple(lo), shape, self.spacing, local, seeds, *self.pieces)
 
     def at(self, points):
         """Values at index points (m, 2)."""
