@@ -88,7 +88,8 @@ class Step:
         if self._parallel((max(1.6 * self.data.tau**0.5, self.data.eps), 2.4 * self.data.tau**0.5)):
             return False
         m = max(1, int(self.data.eps / (2.5 * self.data.px)), -(-max(self.tiling.shape) // SAMPLES))
-        points = np.stack(np.meshgrid(*(np.arange(0, n, m) for n in self.tiling.shape), indexing="ij"), -1)
+        axes = [np.unique([*range(0, n, m), n - 1]) for n in self.tiling.shape]  # the walls among them
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
         samples = self.level.guide.at(points.reshape(-1, 2)).reshape(points.shape[:2])
         return front._doubtful(samples, self.data.eps, self.data.tau, tuple(m * h for h in self.h))
 
@@ -118,11 +119,9 @@ class Step:
                 self.fields.survey(proposed, proposed.data.near(self.tiling))
                 if proposed.full is None:
                     found += filter(None, [self._candidate(proposed, "global")])
-            if any(c.settled and self._score(c, pulls) <= self._score(old, pulls) for c in found):
-                break
-        else:
-            if self.fields.curves(self.level, 2.0 * self.data.tau**0.5):
-                return self._dense()
+        better = any(c.settled and self._score(c, pulls) <= self._score(old, pulls) for c in found)
+        if not better and self.fields.curves(self.level, 2.0 * self.data.tau**0.5):
+            return self._dense()
         trivial = [front.Result(full, 0.0, False, 0, True, "full" if full else "empty") for full in (False, True)]
         pool = [*trivial, *found, old]
         scores = [self._score(c, pulls) for c in pool]

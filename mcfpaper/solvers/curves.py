@@ -21,6 +21,7 @@ from mcfpaper.solvers.force import Frame
 
 STEP = 0.5  # distance of nodes, in cells
 GHOSTS = 12  # mirror nodes: a spline forgets its end to 0.27^12
+LIMIT = 40  # linear systems from one start
 LEAST = 12  # nodes on a curve; a shorter one is left to other methods
 REST = 1e-4  # cells: what may be left where convergence is linear
 DAMPING = 0.5  # where rays end early
@@ -296,7 +297,7 @@ class Front:
         return curvedistance.distances(x, near, *pieces)
 
 
-def relax(problem, u, limit=40):
+def relax(problem, u, limit=LIMIT):
     """Iterate from the front of `u` until it stands still to 1e-7 cells.
 
     Returns
@@ -318,7 +319,7 @@ def refined(problem, front, smear=None):
     return newton(problem, finer, 30)
 
 
-def newton(problem, now, limit=40):
+def newton(problem, now, limit=LIMIT):
     """Iterate from the Front `now`: as `relax`.
 
     Damped where it has to be: a + damping in place of a, so that the move tends to one down the gradient of the energy

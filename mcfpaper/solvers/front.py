@@ -14,13 +14,14 @@ from functools import partial
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
-from mcfpaper.kernels import quadrature, spline
+from mcfpaper.kernels import quadrature, spline, surfaces
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import barriers, curves, mincut
 from mcfpaper.solvers.newton import WIDTH, Problem, relax
 
 DEFAULT_TOL = 5e-3  # cells
 DOUBLINGS = 5  # of the nodes, at most
+HURRIED = 20  # linear systems from the old front where others may be better starts
 ROUGH = 0.2  # cells: how near the method on the grid has to come for that on curves to take over
 
 
@@ -93,28 +94,35 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
         return _trivial(f.shape, bool((f > 0).any()))
     tol = DEFAULT_TOL * max(spacing) if tol is None else tol
     problem = Problem(f, rho0, rho1, eps, tau, spacing)
-    solve = _on_curves if f.ndim == 2 else partial(_on_grid, tol=tol)
+    doubt = _doubtful(f, eps, tau, spacing)
     start = f if guess is None else guess
-    first = solve(problem, start) if _has_front(start) else None
-    old = Candidate(f, gap=problem.size)
-    found, starts = [] if first is None else [first], []
-    if first is not None and first.settled and not _doubtful(f, eps, tau, spacing):
+    solve = partial(_on_curves, limit=HURRIED if doubt else curves.LIMIT) if f.ndim == 2 else partial(_on_grid, tol=tol)
+    found = [first] if _has_front(start) and (first := solve(problem, start)) is not None else []
+    if not doubt and found and first.settled:
         result = first.result(problem, tol)
         # what is left of the gap on a grid is an error of its splines, which other starts have too
         if result is not None and result.certified and (result.converged or first.state is not None):
             return result
+    starts, lost = [], []
     for propose in (_coarse, _predictor):
-        starts.append(propose(f, rho0, rho1, eps, tau, spacing))
-        if _has_front(starts[-1]):
-            found += filter(None, [solve(problem, starts[-1], reason="global")])
-        # in space energies are too rough to tell whether one rose
-        if any(c.settled and (f.ndim == 3 or _score(c, problem) <= _score(old, problem)) for c in found):
-            return _best(problem, [*found, old], tol)
-    starts = [w for w in starts if _has_front(w)]
-    found += [Candidate(redistance(w, spacing), reason="global", gap=problem.size) for w in starts]
+        w = propose(f, rho0, rho1, eps, tau, spacing)
+        if not _has_front(w) or any(_same(c, w, 0.75 * eps) for c in found):
+            continue
+        starts.append(w)
+        candidate = _on_curves(problem, w, "global") if f.ndim == 2 else _on_grid(problem, w, tol, "global")
+        found += [] if candidate is None else [candidate]
+        if candidate is None or not candidate.settled:
+            lost.append(w)
+            found.append(Candidate(redistance(w, spacing), reason="global", gap=problem.size))
+        # in space, where a start costs as much as a step, energies are too rough to tell whether one rose
+        if f.ndim == 3 and any(c.settled for c in found):
+            break
+    found.append(Candidate(f, gap=problem.size))
+    winner = min([*_trivials(problem), *found], key=partial(_score, problem=problem))
+    again = lost if isinstance(winner, Result) else [] if winner.settled else lost or starts
     if f.ndim == 2:
-        found += filter(None, [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in starts[:1]])
-    return _best(problem, [*found, old], tol)
+        found += filter(None, [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in again[:1]])
+    return _best(problem, found, tol)
 
 
 def _has_front(w):
@@ -123,7 +131,7 @@ def _has_front(w):
 
 def _best(problem, found, tol):
     """Of the candidates `found`, the empty and the full set, the one of least energy."""
-    pool = [_trivial(problem.shape, False, "empty"), _trivial(problem.shape, True, "full"), *found]
+    pool = [*_trivials(problem), *found]
     scores = [_score(r, problem) for r in pool]
     while True:
         best = int(np.argmin(scores))
@@ -152,6 +160,10 @@ def _score(candidate, problem):
 def penalised(value, perimeter, candidate):
     """Energy; what is known less well loses near ties (quadrature errors are below 1e-4 of the perimeter)."""
     return value + perimeter * ((0.0 if candidate.settled else 1e-3) + (1e-4 if candidate.reason == "global" else 0.0))
+
+
+def _trivials(problem):
+    return [_trivial(problem.shape, False, "empty"), _trivial(problem.shape, True, "full")]
 
 
 def _trivial(shape, full, reason=""):
@@ -218,9 +230,9 @@ def _bound(problem, front, shift=np.inf):
     return shift, False
 
 
-def _on_curves(problem, w, reason=""):
+def _on_curves(problem, w, reason="", limit=curves.LIMIT):
     """The local minimiser that Newton's method on curves finds from `w`; None if it fails."""
-    front, iterations = curves.relax(problem, w)
+    front, iterations = curves.relax(problem, w, limit)
     if front is None:
         return None
     return Candidate(front.distance(w.shape), front, None, iterations, settled(problem, front), reason)
@@ -267,12 +279,39 @@ def _doubtful(f, eps, tau, spacing):
     """Whether the set might change its topology in this step: whether the level sets of f do so near the front."""
     m = max(1, int(eps / (2.5 * max(spacing))))
     neck, reach = critical(eps, tau, f.ndim)
+    if _changes(f, m, np.linspace(-neck, neck, 12)):
+        return True
     f = f[(slice(None, None, m),) * f.ndim]
-    pieces, holes = label(f > 0)[1], label(f <= 0)[1]
-    for s in np.linspace(-neck, neck, 12):
-        if label(f > s)[1] != pieces or label(f <= s)[1] != holes:
-            return True
-    return label(f > reach)[1] < pieces or label(f <= -reach)[1] < holes
+    return label(f > reach)[1] < label(f > 0)[1] or label(f <= -reach)[1] < label(f <= 0)[1]
+
+
+def _changes(f, m, levels):
+    """Whether level sets differ in their numbers of pieces or holes, in the box or on a wall: every m-th cell is seen.
+
+    A front near a wall is near its mirror image.
+    """
+    seen = f[(slice(None, None, m),) * f.ndim]
+    if len({_parts(seen - s) for s in levels}) > 1:
+        return True
+    return f.ndim > 1 and any(_changes(f.take(i, axis), m, levels) for axis in range(f.ndim) for i in (0, -1))
+
+
+def _same(candidate, w, width):
+    """Whether the method would come from `w` to the same set: one as connected, within `width` of it."""
+    if not candidate.settled or _parts(w) != _parts(candidate.u):
+        return False
+    if candidate.curves is not None:
+        lines = surfaces.curves(w)
+        open_ = sum(bool((line[0] != line[-1]).any()) for line in lines)
+        own = candidate.curves.curves
+        if (len(lines), open_) != (len(own), sum(q.walls is not None for q in own)):
+            return False
+    return np.abs(candidate.u[(candidate.u > 0) ^ (w > 0)]).max(initial=0.0) <= width
+
+
+def _parts(w):
+    """Numbers of pieces and holes."""
+    return label(w > 0)[1], label(w <= 0)[1]
 
 
 def _blocks(values, m):
@@ -304,7 +343,8 @@ def _coarse(f, rho0, rho1, eps, tau, spacing):
     near = np.argwhere(np.abs(g) <= max(reach, np.abs(g).min()))
     box = tuple(slice(i, j + 1) for i, j in zip(near.min(0), near.max(0), strict=True))
     cut, pull = g > 0, g * (a + b) / tau
-    cut[box] = mincut.solve(a[box], b[box], pull[box], max(eps, max(wide)), wide, side="minimal").minimal
+    guess = gaussian_filter(g, np.sqrt(2.0 * tau) / np.array(wide))[box]
+    cut[box] = mincut.solve(a[box], b[box], pull[box], max(eps, max(wide)), wide, side="minimal", guess=guess).minimal
     if cut.all() or not cut.any():
         return np.full(f.shape, np.inf if cut.all() else -np.inf)
     return _refined(gaussian_filter(redistance(np.where(cut, 1.0, -1.0), wide), 1.5), m, f.shape)
