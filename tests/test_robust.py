@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from mcfpaper import oracles
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.kernels.quadrature import volume_integrals
-from mcfpaper.solvers import front, mincut
+from mcfpaper.solvers import curves, front, mincut
 from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import Problem
 
@@ -338,3 +338,44 @@ def test_a_ball_larger_than_the_box(tau):
         assert ((out.u > 0) == (margin > 0))[np.abs(out.u) > 0.05 * h].all()
     else:
         assert np.isinf(out.u).all()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7])
+def test_a_wall_is_a_mirror(share):
+    # one of two discs that a step of this tau joins or not, the other its image in a wall; both in full
+    h, eps, tau, r = 0.0625, 0.1, 0.05, 0.6
+    middle = r + share * 2.0 * np.sqrt(tau) / 2.0
+    x, y = ((np.arange(k) + 0.5) * h for k in (48, 32))
+    half = r - np.hypot(*np.meshgrid(x - middle, y, indexing="ij"))
+    full = np.concatenate([half[::-1], half])
+    outs = [front.step(f, np.full(f.shape, 0.3), np.full(f.shape, 0.7), eps, tau, (h, h)) for f in (half, full)]
+    one, both = outs[0].u, outs[1].u
+    assert outs[0].converged
+    assert outs[1].converged
+    # Off a wall the spline of f rounds the kink between the discs: a force that is wrong by `off` on a cell of front,
+    # which moves it by as much as the Green's function 1/(2 sqrt(a tau)) of a v - tau v'' says, a > 0.2 at the neck.
+    wall = np.stack([np.full(32, -0.5), np.arange(32)], 1)
+    off = np.abs(Field(half, (h, h))(wall) - Field(full, (h, h))(wall + [48, 0])).max()
+    for image, u in ((one[::-1], both[:48]), (one, both[48:])):
+        apart = np.abs(image - u)[np.abs(u) < 2 * h].max()
+        assert apart <= outs[0].gap + outs[1].gap + off * h / (2.0 * np.sqrt(0.2 * tau))
+
+
+@pytest.mark.parametrize("cells", [40, 60, 80])
+@pytest.mark.parametrize("gap", [0.1, 0.25, 0.3])
+def test_no_start_leads_to_less_energy(cells, gap):
+    # two discs at distances where bridging them hardly pays; a lattice as coarse as these cells decides wrongly
+    h, eps = 1.0 / cells, 0.04
+    x, y = ((np.arange(k) + 0.5) * h for k in (2 * cells, cells))
+    x, y = np.meshgrid(x - cells * h, y, indexing="ij")
+    f = redistance(0.75 - np.hypot(np.abs(x) - 0.75 - gap / 2.0, y), (h, h))
+    for prior in (0.3, 0.7):
+        rho0 = np.full(f.shape, 1.0 - prior)
+        problem = Problem(f, rho0, 1.0 - rho0, eps, eps, (h, h))
+        out = front.step(*problem.data, eps, eps, (h, h))
+        assert out.converged
+        least = front.fine_energy(out.u, problem)[0]
+        bridged = np.maximum(f, 0.2 - np.hypot(x, y))
+        for start in (f, bridged):
+            found, _ = curves.relax(problem, start)
+            assert least <= front.fine_energy(found.distance(f.shape), problem)[0] + 1e-3

@@ -343,7 +343,7 @@ def _coarse(f, rho0, rho1, eps, tau, spacing):
     near = np.argwhere(np.abs(g) <= max(reach, np.abs(g).min()))
     box = tuple(slice(i, j + 1) for i, j in zip(near.min(0), near.max(0), strict=True))
     cut, pull = g > 0, g * (a + b) / tau
-    guess = gaussian_filter(g, np.sqrt(2.0 * tau) / np.array(wide))[box]
+    guess = mincut.predicted(g, tau, wide)[box]
     cut[box] = mincut.solve(a[box], b[box], pull[box], max(eps, max(wide)), wide, side="minimal", guess=guess).minimal
     if cut.all() or not cut.any():
         return np.full(f.shape, np.inf if cut.all() else -np.inf)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from mcfpaper.kernels.morphology import dilate, erode
 from mcfpaper.solvers.cutgraph import CutProblem, ball_offsets
@@ -88,6 +89,11 @@ def energy(a, rho0, rho1, g, eps: float, spacing: Sequence[float], norm: str = "
     grown, shrunk = (move(a.astype(np.float64), eps, spacing, norm) > 0 for move in (dilate, erode))
     nonlocal_part = np.sum(rho0[grown & ~a]) + np.sum(rho1[a & ~shrunk])
     return float(np.prod(spacing) * (nonlocal_part / eps - np.sum(g[a & np.isfinite(g)])))
+
+
+def predicted(f: np.ndarray, tau: float, spacing: Sequence[float]) -> np.ndarray:
+    """A guess for `solve` with g = rho f/tau: heat flow of f over time tau, which moves as fronts do to first order."""
+    return gaussian_filter(f, np.sqrt(2.0 * tau) / np.asarray(spacing))
 
 
 def solve(
