@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 import xarray as xr
 
-from mcfpaper import _checks, geometry, operators
+from mcfpaper import __version__, _checks, geometry
+from mcfpaper.kernels import morphology
 from mcfpaper.solvers import front, mincut
 from mcfpaper.trajectory import problem_digest
 
@@ -60,7 +59,7 @@ class Problem:
     def parameters(self) -> dict:
         """Everything that determines the result, as attributes."""
         own = {k: getattr(self, k) for k in ("eps", "tau", "method", "ball", "side", "tol")}
-        return own | {"mcfpaper": version("mcfpaper")}
+        return own | {"mcfpaper": __version__}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields that determine the result."""
@@ -148,36 +147,36 @@ class Problem:
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         d, e = u.values, self.eps
-        volume, hit0 = geometry.integrals(d, self.h, [None, self.rho0])
+        moves = before is not None and bool(np.isfinite(before.values).all())
+        weight = [before.values * (self.rho0 + self.rho1)] if moves else []
+        volume, hit0, *now = geometry.integrals(d, self.h, [None, self.rho0, *weight])
         missed1 = geometry.integrals(-d, self.h, [self.rho1])[0]
         risk = hit0 + missed1
         adversarial = sum(geometry.integrals(v, self.h, [r])[0] for v, r in ((d + e, self.rho0), (e - d, self.rho1)))
-        out = {
-            "perimeter": float(geometry.perimeter(u, self.rho)),
+        was = geometry.integrals(before.values, self.h, weight) if moves else []
+        return {
+            "perimeter": geometry.front_integral(d, self.h, self.rho0 + self.rho1),
             "nonlocal_perimeter": (adversarial - risk) / self.eps,
             "volume": volume,
             "risk": risk,
             "adversarial_risk": adversarial,
-            "dissipation": 0.0,
+            "dissipation": (was[0] - now[0]) / self.tau if moves else 0.0,
         }
-        if before is not None and np.isfinite(before.values).all():
-            weight = before.values * (self.rho0 + self.rho1)
-            moved = [geometry.integrals(v.values, self.h, [weight])[0] for v in (before, u)]
-            out["dissipation"] = (moved[0] - moved[1]) / self.tau
-        return out
 
     def _measure_cells(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
-        a, cell = u > 0, float(np.prod(self.h))
+        a, cell = u.values > 0, float(np.prod(self.h))
+        grown, shrunk = (move(a, self.eps, self.h, norm=self.ball) for move in (morphology.dilate, morphology.erode))
+        layers = self.rho0[grown & ~a].sum() + self.rho1[a & ~shrunk].sum()
         out = {
-            "perimeter": float(geometry.perimeter(u, self.rho)),
-            "nonlocal_perimeter": float(operators.nonlocal_perimeter(a, self.rho, self.eps, self.ball)),
+            "perimeter": geometry.front_integral(u.values, self.h, self.rho0 + self.rho1),
+            "nonlocal_perimeter": float(layers) * cell / self.eps,
             "volume": float(a.sum()) * cell,
-            "risk": float(operators.risk(a, self.rho)),
-            "adversarial_risk": float(operators.adversarial_risk(a, self.rho, self.eps, self.ball)),
+            "risk": float(self.rho0[a].sum() + self.rho1[~a].sum()) * cell,
+            "adversarial_risk": float(self.rho0[grown].sum() + self.rho1[~shrunk].sum()) * cell,
             "dissipation": 0.0,
         }
         if before is not None and np.isfinite(before.values).all():
-            moved = (before.values > 0) ^ a.values
+            moved = (before.values > 0) ^ a
             weight = np.abs(before.values) * (self.rho0 + self.rho1)
             out["dissipation"] = float(weight[moved].sum()) * cell / self.tau
         return out

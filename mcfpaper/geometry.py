@@ -79,13 +79,17 @@ def perimeter(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataAr
         If `u` is not such a field or `densities` does not live on its grid.
     """
     u, rho = _operands(u, densities)
-    values, total = _levels(u), 0.0
-    if not _uniform(values):
-        points, weights = quadrature.surface_rule(values, _checks.spacing(u))
-        on_front = 1.0 if rho is None else spline.evaluate(spline.prefilter(rho), points)
-        total = float((weights * on_front).sum())
+    total = front_integral(_levels(u), _checks.spacing(u), rho)
     units = "mass/length" if rho is not None else _power(u.ndim - 1)
     return _scalar(total, "perimeter", units)
+
+
+def front_integral(values: np.ndarray, spacing: tuple[float, ...], weight: np.ndarray | None) -> float:
+    """Integral of the weight (an array; None for 1) over the front {values = 0}: the kernel of `perimeter`."""
+    if _uniform(values):
+        return 0.0
+    points, weights = quadrature.surface_rule(values, spacing)
+    return float((weights * (1.0 if weight is None else spline.evaluate(spline.prefilter(weight), points))).sum())
 
 
 def volume(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataArray:
@@ -215,6 +219,14 @@ def contours(u: xr.DataArray) -> list[xr.Dataset]:
         piece = _piece(u, vertices[chosen])
         pieces.append(piece.assign(faces=(("face", "corner"), number[faces[chosen[faces[:, 0]]]])))
     return pieces
+
+
+def sample(u: xr.DataArray, points: xr.Dataset) -> xr.DataArray:
+    """Values of the cubic spline through the field `u` at points, one variable of `points` per dimension of `u`."""
+    u, h = _checks.field(u), _checks.spacing(u)
+    index = [(points[d].values - float(u[d][0])) / s for d, s in zip(u.dims, h, strict=True)]
+    values = spline.evaluate(spline.prefilter(u.values), np.stack(index, axis=1))
+    return xr.DataArray(values, dims=points[u.dims[0]].dims, name=u.name, attrs=u.attrs)
 
 
 def _piece(u: xr.DataArray, points: np.ndarray, **attrs: int) -> xr.Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mcfpaper import _checks, _plotinput, geometry, operators, studies
+from mcfpaper import _checks, _plotinput, geometry, operators
 
 
 def invariants(run: xr.Dataset, densities: xr.Dataset) -> xr.Dataset:
@@ -167,7 +167,7 @@ def _overhang(u: xr.DataArray, d: xr.DataArray) -> float:
     if u.dtype == bool:
         return out + 0.5 * min(_checks.spacing(u))  # cells reach half a cell beyond their centres
     pieces = [] if inside.all() else geometry.contours(u)
-    return max([out, *(float(-studies.sample(d, piece[list(u.dims)]).min()) for piece in pieces)])
+    return max([out, *(float(-geometry.sample(d, piece[list(u.dims)]).min()) for piece in pieces)])
 
 
 def lipschitz(u: xr.DataArray, within: float = np.inf) -> float:

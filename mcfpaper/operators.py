@@ -266,9 +266,11 @@ def _risk(a: xr.DataArray, rho: xr.Dataset, ball: str) -> xr.DataArray:
 
 def _layers(a: xr.DataArray, rho: xr.Dataset, eps: float) -> tuple[xr.DataArray, xr.DataArray]:
     """Masses of class 0 in A⊕ minus A and of class 1 in A minus A⊖, sub-cell."""
-    d = geometry.signed_distance(a)
-    outer = _mass(d + eps, rho["rho0"]) - _mass(d, rho["rho0"])
-    return outer, _mass(d, rho["rho1"]) - _mass(d - eps, rho["rho1"])
+    d, h = geometry.signed_distance(a).values, _checks.spacing(a)
+    rho0, rho1 = (rho[v].values for v in ("rho0", "rho1"))
+    in0, in1 = geometry.integrals(d, h, [rho0, rho1])
+    outer, inner = geometry.integrals(d + eps, h, [rho0])[0] - in0, in1 - geometry.integrals(d - eps, h, [rho1])[0]
+    return xr.DataArray(outer), xr.DataArray(inner)
 
 
 def _mass(u: xr.DataArray, rho: xr.DataArray) -> xr.DataArray:

@@ -12,6 +12,7 @@ from mcfpaper import _checks, _plotinput, grids, scheme
 from mcfpaper.kernels import spline
 
 FINER = 3  # samples per cell and axis: cell centres are among them
+SAMPLES = 200_000  # at a time, which bounds the memory
 
 
 def components(u: xr.DataArray) -> xr.Dataset:
@@ -55,11 +56,12 @@ def _sampled(values: np.ndarray) -> np.ndarray:
     if np.isinf(values).all() or not ((values > 0).any() and (values <= 0).any()):
         return values
     axes = [np.arange(FINER * (n - 1) + 1) / FINER for n in values.shape]
-    coefficients, planes = spline.prefilter(values.astype(float)), []
-    for first in axes[0]:  # plane by plane, which bounds the memory
-        points = np.stack(np.meshgrid([first], *axes[1:], indexing="ij"), axis=-1)
-        planes.append(spline.evaluate(coefficients, points.reshape(-1, values.ndim)).reshape(points.shape[1:-1]))
-    return np.stack(planes)
+    coefficients, slabs = spline.prefilter(values.astype(float)), []
+    planes = max(1, SAMPLES // int(np.prod([x.size for x in axes[1:]])))
+    for first in range(0, axes[0].size, planes):
+        points = np.stack(np.meshgrid(axes[0][first : first + planes], *axes[1:], indexing="ij"), axis=-1)
+        slabs.append(spline.evaluate(coefficients, points.reshape(-1, values.ndim)).reshape(points.shape[:-1]))
+    return np.concatenate(slabs)
 
 
 def history(run: xr.Dataset) -> xr.Dataset:
