@@ -57,8 +57,8 @@ def log_ticks(values: Sequence[float], own: bool = False) -> list[tuple[float, s
     return [(float(t), f"{t:.4g}") for t in ticks]
 
 
-def only_ticks(x: Sequence[tuple], y: Sequence[tuple]) -> dict:
-    """Options of a matplotlib figure that shows these ticks, and no minor ones, on the axes for which there are any."""
+def only_ticks(x: Sequence[tuple], y: Sequence[tuple]) -> tuple[dict, dict]:
+    """Options, for bokeh and for matplotlib, of a figure that shows these ticks alone on the axes that have any."""
 
     def put(plot, _):
         for axis, ticks in ((plot.handles["axis"].xaxis, x), (plot.handles["axis"].yaxis, y)):
@@ -66,7 +66,7 @@ def only_ticks(x: Sequence[tuple], y: Sequence[tuple]) -> dict:
                 axis.set_ticks(*map(list, zip(*ticks, strict=True)))
                 axis.set_ticks([], minor=True)
 
-    return {"hooks": [put]}
+    return {name: list(ticks) for name, ticks in (("xticks", x), ("yticks", y)) if ticks}, {"hooks": [put]}
 
 
 def both(element: hv.Element, _bokeh: dict | None = None, _mpl: dict | None = None, loglog: bool = False, **options):
@@ -131,13 +131,15 @@ def scatter(points: tuple, field: xr.DataArray) -> list[hv.Points]:
     return layers
 
 
-def overlay(layers: Sequence[hv.Element], title: str, frame: bool = True, **mpl) -> hv.Overlay:
-    overlay = hv.Overlay(list(layers))
+def overlay(
+    layers: Sequence[hv.Element], title: str, frame: bool = True, ticks: tuple[Sequence, Sequence] = ((), ())
+) -> hv.Overlay:
+    overlay, (bokeh, mpl) = hv.Overlay(list(layers)), only_ticks(*ticks)
     options = {"show_legend": len(layers) > 1, "title": title or ""}
     size = (
         {"legend_position": "right"} if frame else {"width": WIDTH + 120, "height": HEIGHT, "legend_position": "right"}
     )
-    overlay = overlay.opts(backend="bokeh", **options, **size)
+    overlay = overlay.opts(backend="bokeh", **options, **size, **bokeh)
     ratio = shape(layers[-1]) if frame else "auto"
     size = (1.15 * INCHES, INCHES / (ratio if frame else 1.4))
     mpl |= {"fig_inches": size, "legend_position": "right", "aspect": ratio}

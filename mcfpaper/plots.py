@@ -229,8 +229,8 @@ def series(run: xr.Dataset, names: Sequence[str], title: str = "", logy: bool = 
         )
         for i, n in enumerate(names)
     ]
-    ticks = draw.only_ticks((), draw.log_ticks(run[list(names)].to_array())) if logy else {}
-    return draw.overlay(curves, title, frame=False, **ticks)
+    ticks = draw.log_ticks(run[list(names)].to_array()) if logy else ()
+    return draw.overlay(curves, title, frame=False, ticks=((), ticks))
 
 
 def convergence(
@@ -269,7 +269,7 @@ def convergence(
             draw.both(line, color=draw.GREY, _bokeh={"line_dash": dash}, _mpl={"linestyle": dash}, loglog=True)
         )
     xs, ys = (np.concatenate([xy[axis] for xy in kept.values()]) for axis in (0, 1))
-    return draw.overlay(layers, title, frame=False, **draw.only_ticks(draw.log_ticks(xs, own=True), draw.log_ticks(ys)))
+    return draw.overlay(layers, title, frame=False, ticks=(draw.log_ticks(xs, own=True), draw.log_ticks(ys)))
 
 
 def curves(

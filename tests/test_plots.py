@@ -98,6 +98,14 @@ def test_axes_are_named_with_units(name, x, y):
     assert (axes.xaxis.axis_label, axes.yaxis.axis_label) == (x, y)
 
 
+def test_logarithmic_axes_in_bokeh_have_plain_labels_over_their_whole_range():
+    figure = plots.convergence({"a": ([0.04, 0.08, 0.16], [0.0051, 0.02, 0.21])})
+    axes = hv.renderer("bokeh").get_plot(figure).state
+    found = [(axis.ticker.ticks, list(axis.major_label_overrides.values())) for axis in (axes.xaxis[0], axes.yaxis[0])]
+    assert found[0] == ([0.04, 0.08, 0.16], ["0.04", "0.08", "0.16"])
+    assert found[1][1] == ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]
+
+
 def test_slider_has_the_times_as_keys_and_few_frames():
     figure = plots.trajectory(run_of(disc(8), 4))
     assert figure.keys() == pytest.approx([0.0, 0.1, 0.2, 0.3])

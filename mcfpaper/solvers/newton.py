@@ -35,6 +35,7 @@ class Problem:
         self.data = f, rho0, rho1
         f, rho0, rho1 = (np.pad(v, pad, mode="symmetric") for v in (f, rho0, rho1))
         self.shape = f.shape
+        self.box = (slice(pad, -pad) if pad else slice(None),) * f.ndim  # the cells that are no margin
         self.size = float(np.sqrt((np.array(f.shape) ** 2 * self.spacing**2).sum()))
         self.f = Field(f, spacing)
         self.rho0, self.rho1 = Field(rho0, spacing, 0.0), Field(rho1, spacing, 0.0)
@@ -46,8 +47,7 @@ class Problem:
 
     def cropped(self, w):
         """The part of a level function inside the true box."""
-        inner = slice(self.pad, -self.pad) if self.pad else slice(None)
-        return w[(inner,) * w.ndim]
+        return w[self.box]
 
     def reflected(self, w):
         """A level function, cropped or not, evenly reflected at the box edge."""
@@ -163,13 +163,18 @@ class Band:
     def __init__(self, w, problem, fresh=False, part=None):
         px, inside = problem.px, w > 0
         surface = distance.Front(w, problem.spacing)
-        part = part or (slice(None),) * w.ndim
         width = WIDTH * px
-        d = w[part] if fresh else surface.signed(inside, width, part=part)
+        if fresh:
+            d = w[part or ...]
+        elif part is None:  # the margin mirrors the box, and need not be searched
+            d = problem.reflected(surface.signed(inside, width, part=problem.box))
+        else:
+            d = surface.signed(inside, width, part=part)
         self.front = Front(np.clip(d, -width, width), problem, width)
         near, frame = self.front.near, self.front.framed()
         self.cells, self.distance = self.front.cells[near], self.front.distance[near]
-        seeds = surface.seeds[:, 3 - w.ndim :] / problem.spacing - [s.start or 0 for s in part]
+        corner = [s.start or 0 for s in part] if part else 0
+        seeds = surface.seeds[:, 3 - w.ndim :] / problem.spacing - corner
         frame.open = open_shares(frame, problem.shape, problem.spacing, problem.eps, 0.5 * px, seeds)
         self.c, self.k, self.a = problem.linearise(frame)
         self.points, self.turn = frame.points, np.abs(frame.bends).max(1)
