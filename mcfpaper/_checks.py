@@ -33,6 +33,20 @@ def checked(u: xr.DataArray, check: Callable[[np.ndarray, str], None], name: str
     return u.copy(data=u.data.map_blocks(_checked_block, check, name, dtype=u.dtype, meta=u.data._meta))
 
 
+def one_kind(total: xr.DataArray, u: xr.DataArray, name: str) -> xr.DataArray:
+    """Return `total`, refusing when it is computed a lazy `u` whose blocks are infinite in part, which none sees."""
+    if not is_lazy(u) or u.dtype.kind != "f":
+        return total
+    kinds = (np.isfinite(u), np.isposinf(u), np.isneginf(u))
+    return xr.apply_ufunc(_judged, total, *(k.any() for k in kinds), kwargs={"name": name}, dask="parallelized")
+
+
+def _judged(total: np.ndarray, *kinds: np.ndarray, name: str) -> np.ndarray:
+    if sum(map(bool, kinds)) > 1:
+        raise ValueError(f"{name} must be finite everywhere, or infinite of one sign everywhere, got several kinds")
+    return total
+
+
 def _checked_block(values: np.ndarray, check: Callable[[np.ndarray, str], None], name: str) -> np.ndarray:
     check(values, name)
     return values
@@ -141,10 +155,12 @@ def same_grid(a: xr.DataArray, b: xr.DataArray, name_a: str, name_b: str) -> Non
 
 def number(value: object, name: str, above: float | None = None) -> float:
     """Return a finite real number, greater than `above` if given."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real | np.ndarray | xr.DataArray):
+    if not isinstance(value, Real | np.ndarray | xr.DataArray):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
     if np.ndim(value) != 0:
         raise TypeError(f"{name} must be a single number, got shape {np.shape(value)}")
+    if isinstance(value, bool | np.bool_ | np.ndarray | xr.DataArray) and np.asarray(value).dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a real number, got dtype {np.asarray(value).dtype}")
     value = float(value)
     if not np.isfinite(value) or (above is not None and value <= above):
         bound = "" if above is None else f" and > {above:g}"

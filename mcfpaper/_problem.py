@@ -71,8 +71,13 @@ class Problem:
         return problem_digest(self.arrays(), self.parameters)
 
     def start(self) -> xr.DataArray:
-        """Signed distance to the boundary of the initial set, a set of whole cells for the exact method."""
-        return self._field(geometry.signed_distance(self.u > 0 if self.method == "exact" else self.u).values)
+        """Signed distance to the boundary of the initial set, a set of whole cells for the exact method.
+
+        For the smooth method that of a boolean set is made one to the front that its splines see.
+        """
+        f = geometry.signed_distance(self.u > 0 if self.method == "exact" else self.u)
+        again = self.method == "smooth" and self.u.dtype == bool
+        return self._field((geometry.signed_distance(f) if again else f).values)
 
     def taken_up(self, state: xr.Dataset) -> xr.Dataset:
         """A state that a store holds, as this class of problem keeps it: in memory."""
@@ -216,9 +221,10 @@ class Problem:
         out = {}
         for name, value in values.items():
             if name in ("u", *SIDES):
-                out[name] = self._field(value) if name == "u" else self._field(value).assign_attrs(long_name=name)
+                attrs = {} if name == "u" else {"long_name": f"{name} minimiser", "units": "1"}
+                out[name] = self._field(value).assign_attrs(attrs)
             else:
                 long_name, units = LONG_NAMES[name]
-                attrs = {"long_name": long_name, "units": units.format(d=self.u.ndim)}
+                attrs = {"long_name": long_name, "units": units.format(d=self.u.ndim).removesuffix("^1")}
                 out[name] = xr.DataArray(np.asarray(value)[()], attrs=attrs)
         return xr.Dataset(out, attrs=self.parameters)

@@ -31,9 +31,9 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
     eps : float, optional
         Adversarial budget, in length units, at least one cell; by default two cells.
     t_end : float, optional
-        End time, in units of tau; by default one step.
+        End time, like tau a length squared; by default tau, one step.
     tau : float, optional
-        Time step; `eps` by default.
+        Time step, a length squared; the number `eps` by default.
     cells : int
         Cells along the longest side of the grid. Cells have the same length along all sides.
     margin : float

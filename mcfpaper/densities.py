@@ -239,13 +239,17 @@ def _call(f: Callable, grid: xr.Coordinates, name: str) -> xr.DataArray:
     if not callable(f):
         raise TypeError(f"{name} must be a function of the coordinates {dims_of(grid)}, got {type(f).__name__}")
     axes = dict(zip(dims_of(grid), mesh(grid), strict=True))
-    wanted = inspect.signature(f).parameters
+    try:
+        wanted = inspect.signature(f).parameters
+    except ValueError as error:  # some built-in functions have none
+        raise TypeError(f"{name} must be a function with parameters that Python can see, got {f!r}") from error
     takes_all = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
-    unknown = [p for p, v in wanted.items() if p not in axes and v.kind is not v.VAR_KEYWORD and v.default is v.empty]
+    given = [p for p, v in wanted.items() if p in axes and v.kind is not v.POSITIONAL_ONLY]
+    unknown = [p for p, v in wanted.items() if p not in given and v.kind is not v.VAR_KEYWORD and v.default is v.empty]
     if unknown:
         raise ValueError(f"{name} must take only the coordinates {dims_of(grid)} by name, got parameters {unknown}")
     template = next(iter(axes.values()))
-    values = f(**{k: v for k, v in axes.items() if takes_all or k in wanted})
+    values = f(**{k: v for k, v in axes.items() if takes_all or k in given})
     if not isinstance(values, xr.DataArray):
         values = _checks.numbers(values, name)
         if values.ndim and values.shape != template.shape:

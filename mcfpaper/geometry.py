@@ -42,17 +42,19 @@ def signed_distance(u: xr.DataArray) -> xr.DataArray:
         If `u` is not such a field.
     """
     u = _checks.field(u)
-    kernel = boolean_distance if u.dtype == bool else _redistance
     if _checks.is_lazy(u):
-        block = u.data.rechunk(-1).map_blocks(kernel, _checks.spacing(u), dtype=float, meta=np.empty(0))
+        block = u.data.rechunk(-1).map_blocks(distances, _checks.spacing(u), dtype=float, meta=np.empty(0))
         data = block.rechunk(u.chunks)
     else:
-        data = kernel(u.values, _checks.spacing(u))
+        data = distances(u.values, _checks.spacing(u))
     attrs = {"long_name": "signed distance to the boundary", "units": "length"}
     return xr.DataArray(data, u.coords, u.dims, name="signed_distance", attrs=attrs)
 
 
-def _redistance(values: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+def distances(values: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """The kernel of `signed_distance`."""
+    if values.dtype == bool:
+        return boolean_distance(values, spacing)
     _checks.finite_or_constant_infinity(values, "u")
     return redistance(values, spacing)
 
@@ -223,8 +225,9 @@ def contours(u: xr.DataArray) -> list[xr.Dataset]:
 
 def sample(u: xr.DataArray, points: xr.Dataset) -> xr.DataArray:
     """Values of the cubic spline through the field `u` at points, one variable of `points` per dimension of `u`."""
-    u, h = _checks.field(u), _checks.spacing(u)
-    index = [(points[d].values - float(u[d][0])) / s for d, s in zip(u.dims, h, strict=True)]
+    u = _checks.field(u)
+    steps = (s * np.sign(float(u[d][1] - u[d][0])) for d, s in zip(u.dims, _checks.spacing(u), strict=True))
+    index = [(points[d].values - float(u[d][0])) / s for d, s in zip(u.dims, steps, strict=True)]
     values = spline.evaluate(spline.prefilter(u.values), np.stack(index, axis=1))
     return xr.DataArray(values, dims=points[u.dims[0]].dims, name=u.name, attrs=u.attrs)
 

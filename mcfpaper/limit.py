@@ -45,10 +45,10 @@ def limit_flow(u: xr.DataArray, densities: xr.Dataset, times: Sequence[float]) -
     Returns
     -------
     xarray.Dataset
-        With dimension `time` before those of `u`: `u`, the signed distance to the front in length units, positive
-        inside (-inf or +inf everywhere once the front is gone), and `error`, an estimate per time of how far (length
-        units, Hausdorff) the front is from the exact one: the distance to a second computation with other splines,
-        fewer markers and looser tolerances (in 3-D: with cells twice as large).
+        In memory, with dimension `time` before those of `u`: `u`, the signed distance to the front in length units,
+        positive inside (-inf or +inf everywhere once the front is gone), and `error`, an estimate per time of how far
+        (length units, Hausdorff) the front is from the exact one: the distance to a second computation with other
+        splines, fewer markers and looser tolerances (in 3-D: with cells twice as large).
 
     Raises
     ------
@@ -58,7 +58,10 @@ def limit_flow(u: xr.DataArray, densities: xr.Dataset, times: Sequence[float]) -
     RuntimeError
         If the ODE solver cannot follow the front.
     """
-    u = _checks.field(u).compute()
+    u = _checks.field(u)
+    if taken := {"time", "error", "u"} & set(u.dims):
+        raise ValueError(f"u must not have a dimension named like a result, got {sorted(taken)}")
+    u = u.compute()
     rho = _checks.densities(densities, like=u).compute()
     _checks.finite_or_constant_infinity(u.values, "u")  # not looked at before if it was lazy
     h, times = _checks.spacing(u), _times(times)

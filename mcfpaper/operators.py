@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import dask
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -106,7 +108,8 @@ def nonlocal_perimeter(a: xr.DataArray, densities: xr.Dataset, eps: float, ball:
         A 0-d DataArray (lazy if an input is), in mass per length.
     """
     a, rho, eps = _arguments(a, densities, eps, ball, "a")
-    return _scalar(_perimeter(a, rho, eps, ball), "nonlocal_perimeter", "nonlocal perimeter", "mass/length")
+    total = _checks.one_kind(_perimeter(a, rho, eps, ball), a, "a")
+    return _scalar(total, "nonlocal_perimeter", "nonlocal perimeter", "mass/length")
 
 
 def risk(a: xr.DataArray, densities: xr.Dataset, ball: str = "lattice") -> xr.DataArray:
@@ -129,8 +132,7 @@ def risk(a: xr.DataArray, densities: xr.Dataset, ball: str = "lattice") -> xr.Da
     a = _checks.field(a, "a")
     _checks.option(ball, "ball", _checks.BALLS)
     rho = _checks.densities(densities, like=a, like_name="a")
-    total = _risk(a, rho, ball)
-    return _scalar(total, "risk", "risk", "mass")
+    return _scalar(_checks.one_kind(_risk(a, rho, ball), a, "a"), "risk", "risk", "mass")
 
 
 def adversarial_risk(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = "lattice") -> xr.DataArray:
@@ -154,13 +156,12 @@ def adversarial_risk(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: s
     """
     a, rho, eps = _arguments(a, densities, eps, ball, "a")
     if ball == "isotropic":
-        outer, inner = _layers(a, rho, eps)
-        total = _risk(a, rho, ball) + outer + inner
+        total = _subcell(_attacked, a, rho, eps)
     else:
         inside = _inside(a)
         wrong0, right1 = dilate(inside, eps, ball), erode(inside, eps, ball)
         total = (rho["rho0"].where(wrong0, 0.0) + rho["rho1"].where(~right1, 0.0)).sum() * cell_volume(a)
-    return _scalar(total, "adversarial_risk", "adversarial risk", "mass")
+    return _scalar(_checks.one_kind(total, a, "a"), "adversarial_risk", "adversarial risk", "mass")
 
 
 def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = "lattice") -> xr.DataArray:
@@ -222,11 +223,12 @@ def _morphology(u: object, eps: float, ball: str, lattice: Callable, smooth: Cal
     if u.dtype not in (np.dtype(bool), np.dtype(np.float32), np.dtype(np.float64)):
         u = u.astype(np.float64)
 
+    lazy = _checks.is_lazy(u)
+
     def block(values: np.ndarray) -> np.ndarray:
-        if ball != "isotropic":
-            return lattice(values, eps, h, norm=ball)
-        _checks.finite_or_constant_infinity(values, "u")  # again: an infinite block of a lazy field, seen with others
-        return smooth(values, eps, h)
+        if lazy and values.dtype != bool:
+            _checks.finite_or_constant_infinity(values, "u")  # again: an infinite block, seen with others
+        return smooth(values, eps, h) if ball == "isotropic" else lattice(values, eps, h, norm=ball)
 
     return u.copy(data=blockwise(block, _halo(ball, eps, h), u))
 
@@ -250,8 +252,7 @@ def _inside(a: xr.DataArray) -> xr.DataArray:
 
 def _perimeter(a: xr.DataArray, rho: xr.Dataset, eps: float, ball: str) -> xr.DataArray:
     if ball == "isotropic":
-        outer, inner = _layers(a, rho, eps)
-        return (outer + inner) / eps
+        return _subcell(_layers, a, rho, eps) / eps
     inside = _inside(a)
     grown, shrunk = dilate(inside, eps, ball), erode(inside, eps, ball)
     layers = rho["rho0"].where(grown & ~inside, 0.0) + rho["rho1"].where(inside & ~shrunk, 0.0)
@@ -260,22 +261,36 @@ def _perimeter(a: xr.DataArray, rho: xr.Dataset, eps: float, ball: str) -> xr.Da
 
 def _risk(a: xr.DataArray, rho: xr.Dataset, ball: str) -> xr.DataArray:
     if ball == "isotropic":
-        return _mass(a, rho["rho0"]) + _mass(-geometry.signed_distance(a), rho["rho1"])
+        return _subcell(_wrong, a, rho)
     return xr.where(_inside(a), rho["rho0"], rho["rho1"]).sum() * cell_volume(a)
 
 
-def _layers(a: xr.DataArray, rho: xr.Dataset, eps: float) -> tuple[xr.DataArray, xr.DataArray]:
-    """Masses of class 0 in A⊕ minus A and of class 1 in A minus A⊖, sub-cell."""
-    d, h = geometry.signed_distance(a).values, _checks.spacing(a)
-    rho0, rho1 = (rho[v].values for v in ("rho0", "rho1"))
-    in0, in1 = geometry.integrals(d, h, [rho0, rho1])
-    outer, inner = geometry.integrals(d + eps, h, [rho0])[0] - in0, in1 - geometry.integrals(d - eps, h, [rho1])[0]
-    return xr.DataArray(outer), xr.DataArray(inner)
+def _subcell(masses: Callable, a: xr.DataArray, rho: xr.Dataset, *eps: float) -> xr.DataArray:
+    """A sum of sub-cell masses: of numpy arrays at once, of lazy ones in one task."""
+    arrays = [v.data for v in (a, rho["rho0"], rho["rho1"])]
+    if not any(map(_checks.is_lazy, (a, rho["rho0"], rho["rho1"]))):
+        return xr.DataArray(masses(*arrays, _checks.spacing(a), *eps))
+    task = dask.delayed(masses, pure=False)(*arrays, _checks.spacing(a), *eps)
+    return xr.DataArray(da.from_delayed(task, (), float, meta=np.empty(())))
 
 
-def _mass(u: xr.DataArray, rho: xr.DataArray) -> xr.DataArray:
-    """Sub-cell mass of the density `rho` in {u > 0}."""
-    return geometry.volume(u, xr.Dataset({"rho0": rho, "rho1": xr.zeros_like(rho)}))
+def _wrong(a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...]) -> float:
+    """Mass of class 0 in A and of class 1 outside."""
+    d = geometry.distances(a, h)
+    return geometry.integrals(d, h, [rho0])[0] + geometry.integrals(-d, h, [rho1])[0]
+
+
+def _layers(a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...], eps: float) -> float:
+    """Mass of class 0 in A⊕ minus A and of class 1 in A minus A⊖."""
+    d = geometry.distances(a, h)
+    (outer,), (in0, in1) = geometry.integrals(d + eps, h, [rho0]), geometry.integrals(d, h, [rho0, rho1])
+    return outer - in0 + in1 - geometry.integrals(d - eps, h, [rho1])[0]
+
+
+def _attacked(a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...], eps: float) -> float:
+    """Mass of class 0 in A⊕ and of class 1 outside A⊖."""
+    d = geometry.distances(a, h)
+    return geometry.integrals(d + eps, h, [rho0])[0] + geometry.integrals(eps - d, h, [rho1])[0]
 
 
 def _finite(u: xr.DataArray) -> xr.DataArray:

@@ -38,7 +38,7 @@ def robust_classifier(densities: xr.Dataset, eps: float, side: str = "minimal", 
     Returns
     -------
     xarray.DataArray
-        A boolean set on the grid of the densities.
+        A boolean set on the grid of the densities, in memory: a cut needs all of the grid at once.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def step(
     eps : float
         Adversarial budget, in length units, at least the largest grid spacing.
     tau : float, optional
-        Time step, in length units; `eps` by default.
+        Time step, a length squared; the number `eps` by default.
     method : {"smooth", "exact"}
         "smooth": isotropic and sub-cell, for flows. "exact": the minimum cut on the lattice, exact for sets of whole
         cells, with the facets that a lattice ball brings.
@@ -151,8 +151,8 @@ def evolve(
     u, densities, eps, tau, method, ball, side, tol
         As in `step`.
     t_end : float
-        End time, in units of tau (in the limit flow a time is a length squared); the last time is floor(t_end/tau) tau,
-        where a ratio within rounding of an integer counts as it.
+        End time, like tau a length squared; the last time is floor(t_end/tau) tau, where a ratio within rounding of an
+        integer counts as it.
     store : path, optional
         A Zarr store: every step is committed to it, and an interrupted run of the same problem resumes there.
     progress : bool, optional
@@ -286,8 +286,8 @@ def proximal(
     Returns
     -------
     xarray.DataArray
-        u; attribute `resolution`: the distance of neighbouring levels (exact method: |u - exact| is at most half
-        of it). Smooth method: `gap`, the largest of the levels' bounds, and `unconverged`, how many levels exceed
+        u, in memory; attribute `resolution`: the distance of neighbouring levels (exact method: |u - exact| is at most
+        half of it). Smooth method: `gap`, the largest of the levels' bounds, and `unconverged`, how many levels exceed
         the tolerance (with a warning).
     """
     problem = Problem(u, densities, eps, tau, method, ball, "minimal", tol)

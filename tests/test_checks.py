@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from mcfpaper import _checks
 from mcfpaper import densities as make
 from mcfpaper import operators as op
 from mcfpaper.grids import grid
@@ -194,3 +195,9 @@ def test_grids_and_densities(name):
     function, error, message = BAD_CALLS[name]
     with pytest.raises(error, match=message):
         function()
+
+
+@pytest.mark.parametrize("value", [np.array(True), np.array("a"), np.array(None), np.array(1j), True, "0.3", None])
+def test_a_number_is_a_real_number(value):
+    with pytest.raises(TypeError, match="eps must be a real number"):
+        _checks.number(value, "eps")

@@ -162,15 +162,14 @@ def test_a_set_that_vanishes_is_said_to(sign, said):
 
 
 def test_a_boolean_set():
-    """Its front is that of the distances between cell centres; the single block takes these for f, which differ from
-    those to the front itself by half a cell at most."""
+    """Its front is that of the distances between cell centres, whose kinks the two ways see a little apart."""
     coords = mcf.grid(40)
     u, rho = ellipse(coords) > 0, densities(coords)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the tolerance is not reached
         lazy = mcf.step(u.chunk(17), rho, 0.1, 0.02).compute()
         plain = mcf.step(u, rho, 0.1, 0.02)
-    assert float(abs(lazy.u - plain.u).where(abs(plain.u) < 0.1).max()) <= 0.5 * 2 / 40
+    assert float(abs(lazy.u - plain.u).where(abs(plain.u) < 0.1).max()) <= 0.05 * 2 / 40
 
 
 def test_distances_are_those_of_the_single_block_and_of_any_window():

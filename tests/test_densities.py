@@ -117,3 +117,9 @@ def test_bayes_is_positive_where_class_1_is_the_more_likely():
         xr.Dataset({"rho0": ("x", np.array([2, 1], "u1")), "rho1": ("x", np.array([1, 2], "u1"))}, {"x": [0, 1]})
     )
     np.testing.assert_array_equal(whole, [-1, 1])  # unsigned numbers must not wrap
+
+
+@pytest.mark.parametrize("function", [lambda x, /: x, np.exp, abs])
+def test_functions_that_take_no_coordinate_by_name_are_refused(function):
+    with pytest.raises((TypeError, ValueError), match="rho0 must"):
+        make.from_functions(grid(4), function, lambda x: x)

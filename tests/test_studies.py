@@ -116,3 +116,12 @@ def test_centred_flow_of_a_disc():
 def test_centred_flow_says_when_nothing_is_left():
     with pytest.raises(ValueError, match="empty or full"):
         studies.centred_flow(0.12 - R, densities.uniform(GRID), 40, 2e-4)
+
+
+def test_samples_do_not_depend_on_the_direction_of_the_axes():
+    coords = grids.grid((9, 12), (-1.0, 2.0), (1.0, 5.0))
+    rng = np.random.default_rng(1)
+    u = xr.DataArray(rng.normal(size=(9, 12)), coords)
+    at = xr.Dataset({"y": ("point", rng.uniform(-1.0, 1.0, 20)), "x": ("point", rng.uniform(2.0, 5.0, 20))})
+    for turned in (u[::-1], u[:, ::-1], u[::-1, ::-1]):
+        np.testing.assert_allclose(sample(turned, at), sample(u, at), atol=1e-12)
