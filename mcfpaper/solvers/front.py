@@ -332,10 +332,14 @@ def _refined(w, m, shape):
 
 
 def _coarse(f, rho0, rho1, eps, tau, spacing):
-    """Level function of the exact minimiser on a coarser lattice, smoothed: right topology, rough shape.
+    """Level function of the exact minimiser on a lattice of 2 to 5 cells per eps, smoothed: rough shape.
 
     The lattice is cut to the surroundings of the old front.
     """
+    if f.ndim == 2 and max(spacing) <= eps < 2.0 * max(spacing):  # a lattice has few directions in so small a ball
+        f, rho0, rho1 = (_refined(v, 2, [2 * n for n in v.shape]) for v in (f, rho0, rho1))
+        densities = np.maximum(rho0, 0.0), np.maximum(rho1, 0.0)
+        return _blocks(_coarse(f, *densities, eps, tau, tuple(h / 2.0 for h in spacing)), 2)
     m = max(1, int(eps / (2.5 * max(spacing))) if f.ndim < 3 else round(eps / (2.0 * max(spacing))))
     g, a, b = (_blocks(v, m) for v in (f, rho0, rho1))
     wide = tuple(m * h for h in spacing)
