@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from mcfpaper import densities, grids, oracles, scheme, studies
-from mcfpaper.geometry import contours
+from mcfpaper.geometry import contours, sample
 
 GRID = grids.grid(64, -1.0, 1.0)
 Y, X = grids.mesh(GRID)
