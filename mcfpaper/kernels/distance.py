@@ -39,8 +39,8 @@ def redistance(u, spacing, width=None, feet=False, exact=None, part=None):
         Also return the closest points, (..., d) in index units, not a number beyond `width` and beyond `exact`.
     exact : float, optional
         Cells farther from the front than this get the distance to paraboloids that osculate it at its points on grid
-        edges, for a small part of the cost: off by the third order in a cell's half width, near focal points by half
-        a cell over the distance in cells (0.48 seen). By default none.
+        edges, for a small part of the cost: too small by the third order in a cell's half width at most, and too large
+        by no more, but near focal points, where the nearest of these points counts. By default none.
     part : tuple of slice, optional
         The cells whose distances are wanted; all by default.
 

@@ -149,11 +149,15 @@ def _best(problem, found, tol):
 
 def _score(candidate, problem):
     # in space, where the error of the better rule is larger too, that rule would cost as much as the step
-    measure = fine_energy if problem.data[0].ndim < 3 else energy
+    space = problem.data[0].ndim == 3
+    measure = energy if space else fine_energy
     if isinstance(candidate, Result):
         return measure(candidate.u, problem)[0]
     if candidate.score is None:
-        candidate.score = penalised(*measure(candidate.u, problem), candidate)
+        value, perimeter = measure(candidate.u, problem)
+        candidate.score = penalised(value, perimeter, candidate)
+        if space and candidate.state is None:  # what improving a front gains is less than that rule can tell
+            candidate.score += 1e-3 * perimeter
     return candidate.score
 
 

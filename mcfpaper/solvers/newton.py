@@ -213,6 +213,12 @@ class State:
         return front.moved(eta, size)
 
 
+def _enough(state, tol):
+    """Whether the gap is within `tol`, and the bound too unless the error of the splines alone exceeds it."""
+    bound = state.system.bound
+    return state.gap <= tol and (bound <= tol or bound - state.gap > tol)
+
+
 def relax(problem, w, tol, fresh=False, limit=40, state=State):
     """Iterate from the level function `w` (`fresh`: already a signed distance).
 
@@ -226,7 +232,7 @@ def relax(problem, w, tol, fresh=False, limit=40, state=State):
     now = state(problem.reflected(w), problem, fresh)
     best, stalled = now.merit, 0
     for iteration in range(limit):
-        if now.gap <= tol or stalled > 3 or now.empty:
+        if now.empty or stalled > 3 or _enough(now, tol):
             break
         v = now.system.update()
         v *= min(1.0, 0.5 / max((np.abs(v) * now.turn).max(), 1e-300))
@@ -237,6 +243,9 @@ def relax(problem, w, tol, fresh=False, limit=40, state=State):
             new = state(w, problem)
             if new.merit < now.merit:
                 break
+        if now.gap <= tol and new.merit >= now.merit:  # a settled front is not given up for a worse one
+            stalled = limit
+            continue
         now = new
         stalled = 0 if now.merit < 0.9 * best else stalled + 1
         best = min(best, now.merit)
