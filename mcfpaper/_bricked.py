@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import dask
 import dask.array as da
@@ -12,6 +13,7 @@ from scipy.spatial import cKDTree
 from mcfpaper.solvers import bricks, tiles
 
 PAIR = bricks.first, bricks.second
+delayed = partial(dask.delayed, pure=False)  # named by chance: by content, every input would be hashed
 
 
 class Bricks:
@@ -48,7 +50,7 @@ class Level:
 
     def __init__(self, data=None, seeds=None, full=None):
         self.data, self.seeds, self.full = data, seeds, full
-        self.handle = None if seeds is None else dask.delayed(seeds, pure=False).persist()
+        self.handle = None if seeds is None else delayed(seeds).persist()
 
 
 class Bricked:
@@ -75,27 +77,27 @@ class Bricked:
         for t in (int(t) for t in numbers):
             lo, hi = self.tiling.box(t, self.tiling.margin)
             windows = [self.window(f, lo, hi) for f in fields]
-            tasks[t] = dask.delayed(function, pure=False)(self.tiling, t, windows, *args)
+            tasks[t] = delayed(function)(self.tiling, t, windows, *args)
         return dict(sorted(dask.compute(tasks)[0].items()))
 
     def window(self, field: da.Array | Bricks, lo: tuple, hi: tuple) -> object:
         """The values of a field in a window, delayed."""
         if isinstance(field, da.Array):  # delayed too: in a list of both kinds dask changes the order
-            return dask.delayed(np.asarray, pure=False)(field[bricks.slices(lo, hi)])
+            return delayed(np.asarray)(field[bricks.slices(lo, hi)])
         pieces, fill = self.about(field, lo, hi)
-        return dask.delayed(bricks.window, pure=False)(self.tiling, pieces, lo, hi, fill)
+        return delayed(bricks.window)(self.tiling, pieces, lo, hi, fill)
 
     def brick(self, data: da.Array, t: int) -> object:
         """The values of a field in a brick, delayed."""
         margin = self.tiling.margin if data.dtype == bool else 0
         lo, hi = self.tiling.box(t, margin)
         core = tuple(slice(a - c, b - c) for a, b, c in zip(*self.tiling.box(t), lo, strict=True))
-        return dask.delayed(bricks.read, pure=False)(data[bricks.slices(lo, hi)], self.h, core)
+        return delayed(bricks.read)(data[bricks.slices(lo, hi)], self.h, core)
 
     def surveyed(self, data: da.Array) -> Bricks:
         """A level function, none of whose bricks is kept."""
         parts = {t: self.brick(data, t) for t in range(self.tiling.size)}
-        (found,) = dask.compute({t: dask.delayed(bricks.surveyed, pure=False)(p) for t, p in parts.items()})
+        (found,) = dask.compute({t: delayed(bricks.surveyed)(p) for t, p in parts.items()})
         if np.array([kinds for _, kinds in found.values()]).any(0).sum() > 1:
             raise ValueError("u must be finite everywhere, or infinite of one sign, got values of several kinds")
         empty = np.zeros(self.tiling.size, bool)
@@ -110,7 +112,7 @@ class Bricked:
             about = self.tiling.meeting(np.array(lo), np.array(hi))
             if w.inside[about].any() and w.outside[about].any():
                 lo, hi = (np.array(b) for b in self.tiling.box(t, bricks.FORGET))
-                tasks[t] = dask.delayed(bricks.patches, pure=False)(self.setup, t, *self.about(w, lo, hi))
+                tasks[t] = delayed(bricks.patches)(self.setup, t, *self.about(w, lo, hi))
         return np.concatenate(list(dask.compute(tasks)[0].values()))
 
     def near(self, level: Level, width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +150,7 @@ class Bricked:
         for t in np.flatnonzero(least < bricks.KNOWN * s.px).tolist():
             lo, hi = (np.array(b) for b in self.tiling.box(t, s.cut))
             given = *self.about(w, lo, hi), level.handle
-            parts[t] = dask.delayed(bricks.signed_distance, pure=False)(s, t, *given)
+            parts[t] = delayed(bricks.signed_distance)(s, t, *given)
         (parts,) = dask.persist(parts)
         level.data = Bricks(parts, least, w.inside, w.outside)
         return level
@@ -177,11 +179,11 @@ class Bricked:
     def part(self, level: Level, t: int) -> object:
         """A brick of a level, delayed, near the front or not."""
         if level.full is not None:
-            return dask.delayed(bricks.far_distance, pure=False)(self.setup, t, level.full, None)
+            return delayed(bricks.far_distance)(self.setup, t, level.full, None)
         if t in level.data.parts:
             return level.data.parts[t]
         inside = bool(level.data.inside[t])
-        return dask.delayed(bricks.far_distance, pure=False)(self.setup, t, inside, level.handle)
+        return delayed(bricks.far_distance)(self.setup, t, inside, level.handle)
 
     def forget(self, level: Level) -> None:
         """Drop the bricks of the densities far from a front."""

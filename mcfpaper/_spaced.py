@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import cKDTree
 
-from mcfpaper._bricked import PAIR, Bricked, Bricks, Level
+from mcfpaper._bricked import PAIR, Bricked, Bricks, Level, delayed
 from mcfpaper._chunked import ChunkedProblem
 from mcfpaper.solvers import bricks, front, newton
 
@@ -43,19 +43,9 @@ class SpaceState:
     """As `newton.State`; the signed distances stay where they were computed."""
 
     def __init__(self, w: Bricks, problem: SpaceWork, fresh: bool = False):
-        self.w, fields, s = w, problem.fields, problem.fields.setup
-        self.views, self.cells, reports = {}, {}, {}
-        near = w.near((newton.WIDTH - 0.5) * s.px)
-        masses = fields.masses(near)
-        for t in near:
-            lo, hi = s.own(t)
-            level, fill = fields.about(w, lo - s.level, hi + s.level)
-            f, f_fill = fields.about(problem.f, lo - s.data, hi + s.data)
-            view = dask.delayed(bricks.look, pure=False)(s, t, [level, f, *masses[t]], [fill, f_fill], fresh)
-            self.views[t] = view
-            self.cells[t], reports[t] = (dask.delayed(f, pure=False)(view) for f in (bricks.cells, bricks.second))
-        self.views, self.cells, reports = dask.persist(self.views, self.cells, reports)
-        found = {t: v for t, v in dask.compute(reports)[0].items() if v is not None and len(v[0].c)}
+        self.w, self.fresh = w, fresh
+        self._look(problem)
+        found = {t: v for t, v in dask.compute(self.reports)[0].items() if v is not None and len(v[0].c)}
         bands = [b for b, _ in found.values()]
         self.counts = {t: len(b.c) for t, (b, _) in found.items()}
         self.empty = not bands
@@ -69,6 +59,19 @@ class SpaceState:
             self.gap, self.merit = self.system.gap, self.system.merit
             self.proved = all(b.free for b in bands) and self.system.least > newton.FLOOR
 
+    def _look(self, problem: SpaceWork) -> None:
+        """Have bricks near the front looked at."""
+        fields, s = problem.fields, problem.fields.setup
+        near = self.w.near((newton.WIDTH - 0.5) * s.px)
+        masses, views = fields.masses(near), {}
+        for t in near:
+            lo, hi = s.own(t)
+            level, fill = fields.about(self.w, lo - s.level, hi + s.level)
+            f, f_fill = fields.about(problem.f, lo - s.data, hi + s.data)
+            views[t] = delayed(bricks.look)(s, t, [level, f, *masses[t]], [fill, f_fill], self.fresh)
+        parts = ({t: delayed(f)(view) for t, view in views.items()} for f in (bricks.cells, bricks.second))
+        self.views, self.cells, self.reports = dask.persist(views, *parts)
+
     def moved(self, v: np.ndarray, problem: SpaceWork) -> Bricks:
         """Bricks of the level function of the front moved outward by `v`."""
         fields, s, size = problem.fields, problem.fields.setup, float(np.abs(v).max())
@@ -76,18 +79,20 @@ class SpaceState:
         v, size = v * min(1.0, most / size), min(size, most)
         reach = newton.reach(size, s.px)
         margin = int(np.ceil(reach / min(s.spacing))) + 4
+        if not self.views:
+            self._look(problem)
         parts, found = {}, {}
         split = np.split(v, np.cumsum(list(self.counts.values()))[:-1])
-        moves = {t: (self.cells[t], dask.delayed(part, pure=False)) for t, part in zip(self.counts, split, strict=True)}
+        moves = {t: (self.cells[t], delayed(part)) for t, part in zip(self.counts, split, strict=True)}
         for t in self.w.near(reach):
             lo, hi = (np.array(b) for b in s.tiling.box(t))
             around = s.tiling.meeting(np.maximum(lo - margin, 0), np.minimum(hi + margin, s.tiling.shape))
             about = [moves[n] for n in around if n in moves]
             pieces, fill = fields.about(self.w, lo - bricks.FORGET, hi + bricks.FORGET)
-            view = self.views.get(t, (None, None))
-            both = dask.delayed(bricks.move, pure=False)(s, t, view, pieces, fill, about, size)
-            parts[t], found[t] = (dask.delayed(f, pure=False)(both) for f in PAIR)
+            both = delayed(bricks.move)(s, t, self.views.get(t, (None, None)), pieces, fill, about, size)
+            parts[t], found[t] = (delayed(f)(both) for f in PAIR)
         parts, found = dask.persist(parts, found)
+        self.views, self.cells, self.reports = {}, {}, {}  # most of what workers hold, seldom wanted twice
         return self.w.replaced(parts, dask.compute(found)[0])
 
 
@@ -161,14 +166,14 @@ class SpaceProblem(ChunkedProblem):
             )
         numbers = self.fields.tiling.meeting(lo, hi)
         pieces = {t: self.fields.part(level, t) for t in numbers}
-        f = dask.delayed(bricks.window, pure=False)(self.fields.tiling, pieces, lo, hi)
+        f = delayed(bricks.window)(self.fields.tiling, pieces, lo, hi)
         slabs = [self.fields.window(v, lo, hi) for v in self.fields.densities]
-        task = dask.delayed(front.step, pure=False)(f, *slabs, self.eps, self.tau, self.h, tol=self.tol).persist()
-        full, outcome = dask.delayed(_outcome, pure=False)(task).compute()
+        task = delayed(front.step)(f, *slabs, self.eps, self.tau, self.h, tol=self.tol).persist()
+        full, outcome = delayed(_outcome)(task).compute()
         if full is not None:
             return front.Result(full, *outcome)
-        both = {t: dask.delayed(_pasted, pure=False)(self.fields.setup, t, pieces[t], task, lo, hi) for t in numbers}
-        parts, found = dask.persist(*({t: dask.delayed(f, pure=False)(b) for t, b in both.items()} for f in PAIR))
+        both = {t: delayed(_pasted)(self.fields.setup, t, pieces[t], task, lo, hi) for t in numbers}
+        parts, found = dask.persist(*({t: delayed(f)(b) for t, b in both.items()} for f in PAIR))
         (found,) = dask.compute(found)
         return front.Result(self.fields.levelled(level.data.replaced(parts, found)), *outcome)
 

@@ -70,7 +70,8 @@ def window(tiling, pieces, lo, hi, fill=None):
         start, stop = np.maximum(a, first), np.minimum(b, last)
         value = pieces[t][slices(start - a, stop - a)] if t in pieces else fill[t]
         out[slices(start - first, stop - first)] = value
-    return np.pad(out, list(zip(first - lo, hi - last, strict=True)), mode="symmetric")
+    walls = list(zip(first - lo, hi - last, strict=True))
+    return np.pad(out, walls, mode="symmetric") if np.any(walls) else out
 
 
 def look(setup, t, fields, fills, fresh):
@@ -79,14 +80,15 @@ def look(setup, t, fields, fills, fresh):
     `fields`: pieces of the level function, of f and of the densities.
     """
     lo, hi = setup.own(t)
-    margins = (setup.level, setup.data, setup.mass, setup.mass)
-    w, f, rho0, rho1 = (
-        window(setup.tiling, pieces, lo - m, hi + m, fill)
-        for pieces, m, fill in zip(fields, margins, (*fills, None, None), strict=True)
-    )
+
+    def about(number, margin):
+        fill = fills[number] if number < len(fills) else None
+        return window(setup.tiling, fields[number], lo - margin, hi + margin, fill)
+
+    w = about(0, setup.level)
     if not (w > 0).any() or (w > 0).all():
         return None, None
-    problem = WindowProblem(setup, t, f, rho0, rho1)
+    problem = WindowProblem(setup, t, about(1, setup.data), about(2, setup.mass), about(3, setup.mass))
     skip = setup.level - setup.view
     band = newton.Band(w, problem, fresh, tuple(slice(skip, n - skip) for n in w.shape))
     band.cells = band.cells + (lo - setup.view)

@@ -170,11 +170,12 @@ class Band:
             d = problem.reflected(surface.signed(inside, width, part=problem.box))
         else:
             d = surface.signed(inside, width, part=part)
+        corner = [s.start or 0 for s in part] if part else 0
+        seeds = surface.seeds[:, 3 - w.ndim :] / problem.spacing - corner
+        del surface  # splines on all cells
         self.front = Front(np.clip(d, -width, width), problem, width)
         near, frame = self.front.near, self.front.framed()
         self.cells, self.distance = self.front.cells[near], self.front.distance[near]
-        corner = [s.start or 0 for s in part] if part else 0
-        seeds = surface.seeds[:, 3 - w.ndim :] / problem.spacing - corner
         frame.open = open_shares(frame, problem.shape, problem.spacing, problem.eps, 0.5 * px, seeds)
         self.c, self.k, self.a = problem.linearise(frame)
         self.points, self.turn = frame.points, np.abs(frame.bends).max(1)
