@@ -14,7 +14,8 @@ from scipy.ndimage import label
 
 import mcfpaper as mcf
 from mcfpaper._spaced import SpaceProblem
-from mcfpaper.solvers import bricks
+from mcfpaper.kernels.boolean_distance import boolean_distance
+from mcfpaper.solvers import bricks, mincut
 
 # cells: what splines on windows forget (3e-5 of second differences that the band's end leaves), seen: 1.1e-6
 FORGOTTEN = 1e-5
@@ -153,18 +154,19 @@ def test_far_blocks_are_not_touched_by_a_step(monkeypatch):
 
 @pytest.mark.slow
 def test_a_set_that_falls_apart_is_solved_in_one_task():
-    coords = coordinates(48)
-    pair = [ellipsoid(coords, (0.3, 0.3, 0.3), (x, 0.0, 0.0)) for x in (-0.4, 0.4)]
-    bar = 1 - ((coords["z"] / 0.12) ** 2 + (coords["y"] / 0.12) ** 2 + (coords["x"] / 0.5) ** 8)
-    u = np.maximum(np.maximum(*pair), bar.transpose(*coords.dims))
-    rho = mcf.densities.uniform(coords)
+    from benchmarks.space import dumbbell
+
+    u, rho = dumbbell(40, neck=0.12)
+    eps, tau, h = 0.1, 0.008, (0.05,) * 3  # balls 0.3 apart: nearer than 2 eps they attract
+    f = boolean_distance(u.values > 0, h) / tau
+    exact = mincut.solve(rho.rho0.values, rho.rho1.values, f, eps, h, side="minimal").minimal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that corners keep the step from its tolerance
-        plain = mcf.step(u, rho, 0.12, 0.006)
-        lazy = mcf.step(u.chunk(20), rho.chunk(30), 0.12, 0.006).compute()
+        plain = mcf.step(u, rho, eps, tau)
+        lazy = mcf.step(u.chunk(20), rho.chunk(30), eps, tau).compute()
     # either is the solution to within its gap; the box about the front is cut, so that other lattices propose starts
     assert float(abs(lazy.u - plain.u).where(abs(plain.u) < 0.1).max()) <= float(lazy.gap + plain.gap)
-    assert label(lazy.u > 0)[1] == label(plain.u > 0)[1] == 2
+    assert [label(a)[1] for a in (u > 0, exact, plain.u > 0, lazy.u > 0)] == [1, 2, 2, 2]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
