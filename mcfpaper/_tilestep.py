@@ -85,7 +85,7 @@ class Step:
 
     def _doubtful(self) -> bool:
         """As `front._doubtful`, on samples of f."""
-        if self._parallel((max(1.6 * self.data.tau**0.5, self.data.eps), 2.4 * self.data.tau**0.5)):
+        if self._parallel(front.critical(self.data.eps, self.data.tau, 2)):
             return False
         m = max(1, int(self.data.eps / (2.5 * self.data.px)), -(-max(self.tiling.shape) // SAMPLES))
         axes = [np.unique([*range(0, n, m), n - 1]) for n in self.tiling.shape]  # the walls among them

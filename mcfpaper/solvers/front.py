@@ -269,14 +269,16 @@ def _on_grid(problem, w, tol, reason=""):
 def critical(eps, tau, d):
     """Half widths of necks and radii of balls below which a set might change its topology in one step.
 
-    In the plane a strip of half width sqrt(2 tau) = 1.41 sqrt(tau) is not cut and a ball of radius 2.31 sqrt(tau)
-    survives (O2); in space a tube is cut like that disc, and a ball survives from r* + 2 tau/r* on. With a ball, by T6,
-    every piece that contains one; gaps narrower than 2 eps attract. The same holds for the complement. Margins allow
-    for densities that vary.
+    In the plane a strip of half width sqrt(2 tau) = 1.41 sqrt(tau) is not cut (O2), and a ball of radius r has less
+    energy than the empty set if r^3 > 3 tau (2 r + eps), whatever the shares of the classes: then it survives. In space
+    a tube is cut like that disc, and a ball survives from r* + 2 tau/r* on. With a ball, by T6, every piece that
+    contains one; gaps narrower than 2 eps attract. The same holds for the complement. Margins allow for densities that
+    vary.
     """
     root = np.sqrt(tau)
     least = np.sqrt(2.0 * tau + 2.0 * root * np.hypot(root, eps))
-    return max((2.4 if d == 3 else 1.6) * root, eps), 1.04 * (least + 2.0 * tau / least) if d == 3 else 2.4 * root
+    ball = least + 2.0 * tau / least if d == 3 else float(np.roots([1.0, 0.0, -6.0 * tau, -3.0 * tau * eps]).real.max())
+    return max((2.4 if d == 3 else 1.6) * root, eps), 1.04 * ball
 
 
 def _doubtful(f, eps, tau, spacing):
@@ -310,7 +312,8 @@ def _same(candidate, w, width):
         own = candidate.curves.curves
         if (len(lines), open_) != (len(own), sum(q.walls is not None for q in own)):
             return False
-    return np.abs(candidate.u[(candidate.u > 0) ^ (w > 0)]).max(initial=0.0) <= width
+    between = (candidate.u > 0) ^ (w > 0)
+    return max(np.abs(v[between]).max(initial=0.0) for v in (candidate.u, w)) <= width  # w is nearly a distance
 
 
 def _parts(w):
