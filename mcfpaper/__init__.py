@@ -31,7 +31,7 @@ _HOME = {  # where each public name lives; a sub-module lives in itself
     "oracles": "oracles",
     "perimeter": "geometry",
     "plots": "plots",
-    "proximal": "scheme",
+    "proximal": "_proximal",
     "risk": "operators",
     "robust_classifier": "scheme",
     "signed_distance": "geometry",

@@ -314,3 +314,35 @@ def test_default_workers_are_as_many_as_the_quota_allows(monkeypatch):
     with cluster.connected(jobs=9) as client:
         assert client is None
     assert started == [3, 2]
+
+
+QUOTA = """
+from mcfpaper import _interrupt, cluster
+
+def threads():
+    import numba
+    return numba.config.NUMBA_NUM_THREADS
+
+if __name__ == "__main__":
+    pool = _interrupt._pool()
+    print(cluster._processors(), pool._processes, end=" ")
+    with cluster.connected(jobs=9) as client:
+        print(client, end=" ")
+    with cluster.local() as client:
+        (worker,) = client.cluster.workers.values()
+        print(worker.memory_manager.memory_limit, *client.nthreads().values(), *client.run(threads).values())
+"""
+
+
+def test_a_quota_of_one_processor_and_a_limit_of_memory_are_kept(tmp_path):
+    """Of a control group (version 2), whose files another mount hides from this process alone."""
+    (tmp_path / "quota.py").write_text(QUOTA)
+    files = "cd /sys/fs/cgroup && echo '100000 100000' > cpu.max && echo 3000000000 > memory.max"
+    inside = f"mount -t tmpfs none /sys/fs/cgroup && {files} && exec {sys.executable} {tmp_path}/quota.py"
+    try:
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", inside], capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"file systems cannot be mounted here: {done.stderr}")
+    assert done.stdout.split() == ["1", "1", "None", "3000000000", "1", "1"], done.stderr

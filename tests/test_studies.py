@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mcfpaper import densities, grids, oracles, scheme, studies
+from mcfpaper import densities, grids, oracles, proximal, studies
 from mcfpaper.geometry import contours, sample
 
 GRID = grids.grid(64, -1.0, 1.0)
@@ -90,7 +90,7 @@ def test_level_cut_is_the_level_set_of_the_proximal_solution(ball):
     rho = xr.Dataset({v: X.copy(data=rng.random(X.shape) + 0.1) for v in ("rho0", "rho1")})
     f[0, 0], f[0, 1] = 0.0, 1.0  # whatever was drawn, these bound the levels
     problem = {"densities": rho, "eps": 0.08, "tau": 0.01, "ball": ball}
-    u = scheme.proximal(f, **problem, method="exact", levels=5)
+    u = proximal(f, **problem, method="exact", levels=5)
     sizes = []
     for level in np.arange(4, 32, 4) / 32:
         low, high = (studies.level_cut(f, **problem, level=level, side=s) for s in ("minimal", "maximal"))

@@ -88,19 +88,46 @@ def edge_roots(c, v, x, y, z):
 
 
 @njit
-def frames(c, points, spacing):
-    """Outward unit normals (m, 3) and a bound (m,) on the curvatures, 1/length, at index points of the front."""
+def frames(c, points, spacing, reach):
+    """Outward unit normals (m, 3) at index points of the front, and bounds (m,) on the curvatures within `reach`.
+
+    A curvature, 1/length, is at most what second derivatives make of a slope; the bound is the most of that seen at the
+    point and at `reach` from it in the directions of the front.
+    """
     hx, hy, hz = spacing
     normals, bend = np.empty((len(points), 3)), np.empty(len(points))
     for m in range(len(points)):
-        _, gx, gy, gz, xx, xy, xz, yy, yz, zz = jet(c, points[m, 0], points[m, 1], points[m, 2])
-        gx, gy, gz = gx / hx, gy / hy, gz / hz
-        xx, yy, zz = xx / (hx * hx), yy / (hy * hy), zz / (hz * hz)
-        xy, xz, yz = xy / (hx * hy), xz / (hx * hz), yz / (hy * hz)
-        size = np.sqrt(gx * gx + gy * gy + gz * gz) + 1e-300
-        normals[m, 0], normals[m, 1], normals[m, 2] = -gx / size, -gy / size, -gz / size
-        bend[m] = np.sqrt(xx * xx + yy * yy + zz * zz + 2.0 * (xy * xy + xz * xz + yz * yz)) / size
+        x, y, z = points[m, 0], points[m, 1], points[m, 2]
+        nx, ny, nz, most = _bent(c, x, y, z, spacing)
+        normals[m, 0], normals[m, 1], normals[m, 2] = nx, ny, nz
+        # n x e and n x (n x e), with e the axis that n is least along
+        if abs(nx) <= min(abs(ny), abs(nz)):
+            tx, ty, tz = 0.0, nz, -ny
+        elif abs(ny) <= abs(nz):
+            tx, ty, tz = -nz, 0.0, nx
+        else:
+            tx, ty, tz = ny, -nx, 0.0
+        size = reach / (np.sqrt(tx * tx + ty * ty + tz * tz) + 1e-300)
+        tx, ty, tz = size * tx, size * ty, size * tz
+        sx, sy, sz = ny * tz - nz * ty, nz * tx - nx * tz, nx * ty - ny * tx
+        for way in (-1.0, 1.0):
+            most = max(most, _bent(c, x + way * tx / hx, y + way * ty / hy, z + way * tz / hz, spacing)[3])
+            most = max(most, _bent(c, x + way * sx / hx, y + way * sy / hy, z + way * sz / hz, spacing)[3])
+        bend[m] = most
     return normals, bend
+
+
+@njit
+def _bent(c, x, y, z, spacing):
+    """Outward unit normal of the level set through an index point and a bound on its curvatures there."""
+    hx, hy, hz = spacing
+    _, gx, gy, gz, xx, xy, xz, yy, yz, zz = jet(c, x, y, z)
+    gx, gy, gz = gx / hx, gy / hy, gz / hz
+    xx, yy, zz = xx / (hx * hx), yy / (hy * hy), zz / (hz * hz)
+    xy, xz, yz = xy / (hx * hy), xz / (hx * hz), yz / (hy * hz)
+    size = np.sqrt(gx * gx + gy * gy + gz * gz) + 1e-300
+    most = np.sqrt(xx * xx + yy * yy + zz * zz + 2.0 * (xy * xy + xz * xz + yz * yz)) / size
+    return -gx / size, -gy / size, -gz / size, most
 
 
 def front_points(u, spacing, c=None):
