@@ -61,8 +61,8 @@ def evolve(path: str, store: str, chunk: int | None, scheduler: str | None, **op
         with cluster.active(scheduler):
             run = scheme.evolve(u, rho, store=store, **options)
     except KeyboardInterrupt:
-        if Path(store).exists():
-            print(f"\nInterrupted. {_reached(open_trajectory(store))}; the same command goes on.", file=sys.stderr)
+        told = _reached(open_trajectory(store)) if Path(store).exists() else "Nothing is stored yet"
+        print(f"\nInterrupted. {told}; the same command goes on.", file=sys.stderr)
         return 130
     print(f"{_reached(run)}\n{_figures(run)}")
     return 0 if bool(run["converged"].all()) else 1

@@ -7,7 +7,9 @@ import xarray as xr
 
 from mcfpaper import __version__, _checks, geometry
 from mcfpaper.kernels import morphology
+from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import front, mincut
+from mcfpaper.solvers.newton import WIDTH
 from mcfpaper.trajectory import problem_digest
 
 SIDES = ("minimal", "maximal")
@@ -73,11 +75,14 @@ class Problem:
     def start(self) -> xr.DataArray:
         """Signed distance to the boundary of the initial set, a set of whole cells for the exact method.
 
-        For the smooth method that of a boolean set is made one to the front that its splines see.
+        For the smooth method that of a boolean set is made one to the front that its splines see. Farther from a front
+        than a step sees or moves it is that to paraboloids, see `redistance`.
         """
-        f = geometry.signed_distance(self.u > 0 if self.method == "exact" else self.u)
-        again = self.method == "smooth" and self.u.dtype == bool
-        return self._field((geometry.signed_distance(f) if again else f).values)
+        if self.method == "exact":
+            return self._field(geometry.signed_distance(self.u > 0).values)
+        f = geometry.signed_distance(self.u) if self.u.dtype == bool else self.u
+        band = self.eps + 3.0 * self.tau**0.5 + WIDTH * max(self.h)
+        return self._field(redistance(f.values, self.h, exact=band))
 
     def taken_up(self, state: xr.Dataset) -> xr.Dataset:
         """A state that a store holds, as this class of problem keeps it: in memory."""

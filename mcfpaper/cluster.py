@@ -7,6 +7,8 @@ reproduce --scheduler`` sets it for the notebooks.
 from __future__ import annotations
 
 import contextlib
+import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -63,9 +65,27 @@ def local(workers: int | None = None) -> Iterator[Client]:
     import dask.system
     from distributed import Client
 
-    with _started(workers or dask.system.CPU_COUNT) as cluster, Client(cluster) as client:
+    with _started(workers or dask.system.CPU_COUNT) as cluster, _until_the_end(Client(cluster)) as client:
         client.register_plugin(_uninterrupted())
         yield client
+
+
+@contextlib.contextmanager
+def _until_the_end(client: Client) -> Iterator[Client]:
+    """The client until the end of a ``with`` block; after Ctrl-C asyncio does not list what is cut off."""
+    log = logging.getLogger("asyncio")
+    before = log.level
+    try:
+        with client:
+            try:
+                yield client
+            except KeyboardInterrupt:
+                log.setLevel(logging.CRITICAL)
+                raise
+    finally:
+        if log.level != before:
+            gc.collect()  # it would tell of a task when that goes
+            log.setLevel(before)
 
 
 @contextlib.contextmanager
@@ -94,6 +114,7 @@ def _started(workers: int):
     try:
         yield cluster
     except BaseException:  # Ctrl-C, a job that failed: nothing waits for the jobs that run
+        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # else it tells that it has to kill
         cluster.sync(_kill, cluster)
         raise
     finally:
@@ -107,7 +128,7 @@ async def _kill(cluster) -> None:
 
 
 def _uninterrupted():
-    """Plugin of workers that leave Ctrl-C to the process that started them."""
+    """Plugin of workers that leave Ctrl-C to the process that started them, and die silently."""
     import signal
 
     from distributed import WorkerPlugin
@@ -115,6 +136,7 @@ def _uninterrupted():
     class Uninterrupted(WorkerPlugin):
         def setup(self, worker):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)  # it lists what is cut off
 
     return Uninterrupted()
 
@@ -176,7 +198,7 @@ def _at(address: str, active: bool = False) -> Iterator[Client]:
         client = Client(address, timeout=TIMEOUT, set_as_default=active)
     except (OSError, ValueError) as error:
         raise ConnectionError(f"no dask scheduler answers at {address!r}: {error}") from error
-    with client:
+    with _until_the_end(client):
         yield _checked(client)
 
 

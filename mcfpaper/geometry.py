@@ -173,7 +173,7 @@ def _one_sided(a: Front, b: Front) -> float:
 
 def _tangents(a: Front, x: np.ndarray) -> list[np.ndarray]:
     """Unit tangents (m, 3) spanning the tangent space of the front at its points x; none on a line."""
-    n, _ = frames(a.c, x / a.h, tuple(a.h), 0.0)
+    n, _, _ = frames(a.c, x / a.h, tuple(a.h), 0.0)
     d = sum(length > 1 for length in a.shape)
     if d < 2:
         return []

@@ -193,7 +193,7 @@ def evolve(
     if store is None:
         states = [initial, *_states(problem, initial["u"], 0, steps, progress)]
         return _stack(states, times)
-    with Writer(store, initial, times, problem.digest()) as writer:
+    with Writer(store, initial, times, promptly(problem.digest)) as writer:
         latest = problem.taken_up(writer.latest()) if writer.done else initial
         for k, state in enumerate(_states(problem, latest["u"], writer.done, steps, progress), start=writer.done + 1):
             writer.commit(k, {name: state[name].data for name in state.data_vars})

@@ -209,6 +209,15 @@ def test_ctrl_c_tells_what_is_stored(toy, monkeypatch, capsys):
     assert main([*toy, "1.0"]) == 0
 
 
+def test_ctrl_c_before_anything_is_stored(toy, monkeypatch, capsys):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheme.Problem, "start", interrupted)
+    assert main([*toy, "1.0"]) == 130
+    assert capsys.readouterr().err == "\nInterrupted. Nothing is stored yet; the same command goes on.\n"
+
+
 def test_evolve_tells_what_is_wrong_with_its_input(toy, tmp_path, capsys):
     (tmp_path / "text.nc").write_text("no data")
     (tmp_path / "folder").mkdir()

@@ -50,6 +50,21 @@ def subset(a, b):
     return bool((b | ~a).all())
 
 
+@pytest.mark.parametrize(("dims", "n"), [(("x",), 300), (("y", "x"), 180), (("z", "y", "x"), 48)])
+def test_a_flow_starts_from_the_distance_to_its_front(dims, n):
+    """The same numbers where a step may look, and all but the same beyond."""
+    coords, eps, tau = mcf.grid(n, dims=dims), 4.0 / n, 1.0 / n**2
+    u = 1.0 - sum((coords[d] / r) ** 2 for d, r in zip(dims, (0.8, 0.6, 0.7), strict=False)) * np.exp(coords[dims[0]])
+    exact = mcf.signed_distance(u).values
+    found = mcf.evolve(u, mcf.densities.uniform(coords), eps, 0.0, tau).u[0].transpose(*u.dims).values
+    h, width = 2.0 / n, eps + 3.0 * tau**0.5 + 10.0 * 2.0 / n
+    near = np.abs(exact) < width
+    np.testing.assert_array_equal(found[near], exact[near])
+    # near focal points, as in test_space: a seed counts, 0.85 cells or less from the closest point
+    assert np.abs(found - exact).max() < 0.55 * h / (width / h)
+    np.testing.assert_array_equal(found > 0, u.values > 0)
+
+
 @given(problems(), st.sampled_from(own.LATTICE))
 @settings(max_examples=40)
 def test_step_gives_the_minimum_cuts_of_the_set_and_their_distance(drawn, ball):

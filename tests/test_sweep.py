@@ -284,6 +284,7 @@ def test_ctrl_c_ends_the_sweep_and_its_workers(tmp_path):
     kill.cancel()
     assert process.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in said
+    assert "WARNING" not in said
     pids = [int(mark.name) for mark in (tmp_path / "marks").iterdir()]
     assert len(pids) == 2
     assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]

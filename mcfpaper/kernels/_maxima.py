@@ -252,15 +252,16 @@ def sweep(u, out, columns, height, end, claims, sign, base, low, ring, plan):
                     r += rows[s] if r < 0 else -rows[s] if r >= rows[s] else 0
                     many = min(many, rows[s] - r)
                     at[k] = home[s] + r * stride + shift[i, k]
-                a = _row(u, t + done - lag, height, end)
                 if i < last:
                     n = (many - 1) * stride + x1 - x0 + extra[i]
                     _maximum(ring, home[i] + (now[i] + done) * stride, ring, at, count[i], n)
-                elif a >= 0 and sign == 1:
-                    _maximum(flat, a + x0, ring, at, count[i], x1 - x0)
-                elif a >= 0:
-                    _maximum(ring, home[last], ring, at, count[i], x1 - x0)
-                    _enter(flat, a + x0, ring, home[last], x1 - x0, sign, base)
+                else:
+                    a = _row(u, t + done - lag, height, end)
+                    if a >= 0 and sign == 1:
+                        _maximum(flat, a + x0, ring, at, count[i], x1 - x0)
+                    elif a >= 0:
+                        _maximum(ring, home[last], ring, at, count[i], x1 - x0)
+                        _enter(flat, a + x0, ring, home[last], x1 - x0, sign, base)
                 done += many
         for i in range(last):
             now[i] = now[i] + block if now[i] + block < rows[i] else 0

@@ -179,7 +179,7 @@ def _over_patch(x, p, reach):
     trace = xx + yy + zz
     product = 0.5 * (trace * trace - xx * xx - yy * yy - zz * zz - 2.0 * (xy * xy + xz * xz + yz * yz))
     det = 1.0 + a * trace + a * a * product
-    if p[6] * reach > 0.3 or det < 0.1:  # a kink, or all but a focal point: the seed itself
+    if p[6] * reach > 0.33 or det < 0.1:  # a kink, or all but a focal point: the seed itself
         return np.sqrt(rx * rx + ry * ry + rz * rz)
     # (I + a D)^-1 t, D the derivative of the normal
     sx = ((1.0 + a * trace) * tx - a * (xx * tx + xy * ty + xz * tz)) / det

@@ -89,16 +89,14 @@ def edge_roots(c, v, x, y, z):
 
 @njit
 def frames(c, points, spacing, reach):
-    """Outward unit normals (m, 3) at index points of the front, and bounds (m,) on the curvatures within `reach`.
-
-    A curvature, 1/length, is at most what second derivatives make of a slope; the bound is the most of that seen at the
-    point and at `reach` from it in the directions of the front.
+    """Outward unit normals (m, 3) at index points of the front, bounds (m,) on the curvatures, 1/length, there, and the
+    largest of these bounds there and at `reach` from there along the front.
     """
     hx, hy, hz = spacing
-    normals, bend = np.empty((len(points), 3)), np.empty(len(points))
+    normals, bend, around = np.empty((len(points), 3)), np.empty(len(points)), np.empty(len(points))
     for m in range(len(points)):
         x, y, z = points[m, 0], points[m, 1], points[m, 2]
-        nx, ny, nz, most = _bent(c, x, y, z, spacing)
+        nx, ny, nz, bend[m] = _bent(c, x, y, z, spacing)
         normals[m, 0], normals[m, 1], normals[m, 2] = nx, ny, nz
         # n x e and n x (n x e), with e the axis that n is least along
         if abs(nx) <= min(abs(ny), abs(nz)):
@@ -110,11 +108,12 @@ def frames(c, points, spacing, reach):
         size = reach / (np.sqrt(tx * tx + ty * ty + tz * tz) + 1e-300)
         tx, ty, tz = size * tx, size * ty, size * tz
         sx, sy, sz = ny * tz - nz * ty, nz * tx - nx * tz, nx * ty - ny * tx
+        most = bend[m]
         for way in (-1.0, 1.0):
             most = max(most, _bent(c, x + way * tx / hx, y + way * ty / hy, z + way * tz / hz, spacing)[3])
             most = max(most, _bent(c, x + way * sx / hx, y + way * sy / hy, z + way * sz / hz, spacing)[3])
-        bend[m] = most
-    return normals, bend
+        around[m] = most
+    return normals, bend, around
 
 
 @njit

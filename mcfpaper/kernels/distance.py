@@ -16,8 +16,8 @@ from mcfpaper.kernels.spline import derivatives, prefilter
 
 REACH = 0.85  # a front point lies within this many cells of an edge root (cube cut by a triangle: 0.82)
 FOUND = 16  # closest points remembered per node while others are sought
-SLACK = 2.0  # the front may bend this many times as much within a patch as was seen at its seed and ends ...
-FLAT = 1e-3  # ... and its normal may turn by this much more
+BEND = 2.0, 0.04  # how much the front may bend within a patch: times the most seen there; 1/cells beyond the seed's
+TURN = 2.0, 1e-3  # how far its normal may turn there: times what that bound makes; and by this much more
 
 
 def redistance(u, spacing, width=None, feet=False, exact=None, part=None):
@@ -67,7 +67,9 @@ class Front:
         self.c = prefilter(u)
         v, axes = widened(self.c, u)
         points = edge_roots(self.c, v, *axes)
-        self.normals, self.bend = frames(self.c, points, tuple(self.h), REACH * self.h.max())
+        reach = REACH * self.h.max()
+        self.normals, bend, around = frames(self.c, points, tuple(self.h), reach)
+        self.bend = np.minimum(BEND[0] * around, bend + BEND[1] / self.h.max())
         self.seeds = points * self.h
         self.box = np.array([(n - 0.5) * h if n > 1 else 0.0 for n, h in zip(self.shape, self.h, strict=True)])
 
@@ -90,7 +92,7 @@ class Front:
         return _point_distances(self.c, self.h, self.box, points, np.ascontiguousarray(self.patches().T))
 
     def patches(self, curved=False):
-        """Seeds (m, 7): point, outward normal, bound on the curvature.
+        """Seeds (m, 7): point, outward normal, bound on the curvature within reach.
 
         If `curved` also, (m, 13), the entries xx, xy, xz, yy, yz, zz of the derivative of the normal.
         """
@@ -118,7 +120,7 @@ def _turns(front):
     for axis in np.flatnonzero(front.box > 0):
         x = front.seeds[:, axis]
         edge |= (x < reach - 0.5 * front.h[axis]) | (x > front.box[axis] - reach)
-    return np.where(edge, np.inf, SLACK * reach * front.bend + FLAT)
+    return np.where(edge, np.inf, TURN[0] * reach * front.bend + TURN[1])
 
 
 def patch_distances(patches, lo, inside, spacing):
@@ -127,7 +129,7 @@ def patch_distances(patches, lo, inside, spacing):
     As those beyond `exact` in `redistance`, everywhere; for three axes.
     """
     h, d = np.asarray(spacing, float), np.empty(inside.shape)
-    turn = SLACK * REACH * h.max() * patches[:, 6] + FLAT
+    turn = TURN[0] * REACH * h.max() * patches[:, 6] + TURN[1]
     none = np.empty((1, 1, 1))
     _distances(none, h, h, patches, turn, np.array(lo), inside, np.inf, 0.0, d, np.empty((1, 1, 1, 3)), False)
     return d
@@ -262,7 +264,7 @@ def _closest(c, h, box, x, cand, r2, width, exact, found):
         if r2[s] > (best + reach) ** 2:
             continue
         vn = (x[0] - px[s]) * nx[s] + (x[1] - py[s]) * ny[s] + (x[2] - pz[s]) * nz[s]
-        slack = 0.5 * (SLACK * bend[s] * reach + FLAT) * reach
+        slack = 0.5 * bend[s] * reach * reach
         if _farther(r2[s], vn * vn, reach, best + slack):
             continue
         p = (px[s], py[s], pz[s])
