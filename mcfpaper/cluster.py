@@ -73,19 +73,26 @@ def local(workers: int | None = None) -> Iterator[Client]:
 @contextlib.contextmanager
 def _until_the_end(client: Client) -> Iterator[Client]:
     """The client until the end of a ``with`` block; after Ctrl-C asyncio does not list what is cut off."""
-    log = logging.getLogger("asyncio")
-    before = log.level
+    with contextlib.ExitStack() as last, client:
+        try:
+            yield client
+        except KeyboardInterrupt:
+            last.enter_context(_hushed("asyncio"))
+            raise
+
+
+@contextlib.contextmanager
+def _hushed(*names: str) -> Iterator[None]:
+    """Let loggers tell of disasters only."""
+    levels = {log: log.level for log in map(logging.getLogger, names)}
+    for log in levels:
+        log.setLevel(logging.CRITICAL)
     try:
-        with client:
-            try:
-                yield client
-            except KeyboardInterrupt:
-                log.setLevel(logging.CRITICAL)
-                raise
+        yield
     finally:
-        if log.level != before:
-            gc.collect()  # it would tell of a task when that goes
-            log.setLevel(before)
+        gc.collect()  # asyncio tells of a task when that goes
+        for log, level in levels.items():
+            log.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -114,8 +121,9 @@ def _started(workers: int):
     try:
         yield cluster
     except BaseException:  # Ctrl-C, a job that failed: nothing waits for the jobs that run
-        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # else it tells that it has to kill
-        cluster.sync(_kill, cluster)
+        with _hushed("distributed.nanny", "distributed.scheduler"):
+            cluster.sync(_kill, cluster)
+            cluster.close()
         raise
     finally:
         cluster.close()
@@ -124,11 +132,14 @@ def _started(workers: int):
 async def _kill(cluster) -> None:
     import asyncio
 
+    for nanny in cluster.workers.values():
+        if nanny.process is not None and nanny.process.process is not None:
+            nanny.process.process.kill()  # asked to end, a worker tells of all that it is at
     await asyncio.gather(*(nanny.close(timeout=0.5) for nanny in cluster.workers.values()))
 
 
 def _uninterrupted():
-    """Plugin of workers that leave Ctrl-C to the process that started them, and die silently."""
+    """Plugin of workers that leave Ctrl-C to the process that started them."""
     import signal
 
     from distributed import WorkerPlugin
@@ -136,7 +147,6 @@ def _uninterrupted():
     class Uninterrupted(WorkerPlugin):
         def setup(self, worker):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)  # it lists what is cut off
 
     return Uninterrupted()
 

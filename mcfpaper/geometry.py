@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from mcfpaper import _checks
+from mcfpaper._interrupt import promptly
 from mcfpaper.kernels import quadrature, spline, surfaces
 from mcfpaper.kernels.boolean_distance import boolean_distance
 from mcfpaper.kernels.contour import frames
@@ -46,7 +47,7 @@ def signed_distance(u: xr.DataArray) -> xr.DataArray:
         block = u.data.rechunk(-1).map_blocks(distances, _checks.spacing(u), dtype=float, meta=np.empty(0))
         data = block.rechunk(u.chunks)
     else:
-        data = distances(u.values, _checks.spacing(u))
+        data = promptly(distances, u.values, _checks.spacing(u))
     attrs = {"long_name": "signed distance to the boundary", "units": "length"}
     return xr.DataArray(data, u.coords, u.dims, name="signed_distance", attrs=attrs)
 

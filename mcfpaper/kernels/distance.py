@@ -69,9 +69,12 @@ class Front:
         points = edge_roots(self.c, v, *axes)
         reach = REACH * self.h.max()
         self.normals, bend, around = frames(self.c, points, tuple(self.h), reach)
-        self.bend = np.minimum(BEND[0] * around, bend + BEND[1] / self.h.max())
         self.seeds = points * self.h
         self.box = np.array([(n - 0.5) * h if n > 1 else 0.0 for n, h in zip(self.shape, self.h, strict=True)])
+        self.bend = np.minimum(BEND[0] * around, bend + BEND[1] / self.h.max())
+        for axis in np.flatnonzero(self.box > 0):  # where the front may end within reach
+            x = self.seeds[:, axis]
+            self.bend[(x < reach - 0.5 * self.h[axis]) | (x > self.box[axis] - reach)] = np.inf
 
     def signed(self, inside, width=None, feet=False, exact=None, part=None):
         """As `redistance`; `inside`: where u > 0."""
@@ -83,7 +86,7 @@ class Front:
         y = np.full((*shape, 3), np.nan) if feet else np.empty((1, 1, 1, 3))
         limits = [np.inf if v is None else float(v) for v in (width, exact)]
         patches = self.patches(exact is not None)
-        _distances(self.c, self.h, self.box, patches, _turns(self), lo, inside.reshape(shape), *limits, out, y, feet)
+        _distances(self.c, self.h, self.box, patches, lo, inside.reshape(shape), *limits, out, y, feet)
         out = out.reshape(inside.shape)
         return (out, (y / self.h).reshape((*inside.shape, 3))[..., 3 - d :]) if feet else out
 
@@ -92,7 +95,7 @@ class Front:
         return _point_distances(self.c, self.h, self.box, points, np.ascontiguousarray(self.patches().T))
 
     def patches(self, curved=False):
-        """Seeds (m, 7): point, outward normal, bound on the curvature within reach.
+        """Seeds (m, 7): point, outward normal, bound on the curvature within reach, inf at the edge of the box.
 
         If `curved` also, (m, 13), the entries xx, xy, xz, yy, yz, zz of the derivative of the normal.
         """
@@ -113,25 +116,14 @@ class Front:
         return points, _settle_all(self.c, self.h, self.box, points) < 1e-9 * self.h.min()
 
 
-def _turns(front):
-    """By how much the normal may turn on the patch of front about each seed; inf where the patch meets the box edge."""
-    reach = REACH * front.h.max()
-    edge = np.zeros(len(front.seeds), bool)
-    for axis in np.flatnonzero(front.box > 0):
-        x = front.seeds[:, axis]
-        edge |= (x < reach - 0.5 * front.h[axis]) | (x > front.box[axis] - reach)
-    return np.where(edge, np.inf, TURN[0] * reach * front.bend + TURN[1])
-
-
 def patch_distances(patches, lo, inside, spacing):
     """Distances at the cells from `lo` on, signed by `inside`, to a front known as curved patches (m, 13).
 
     As those beyond `exact` in `redistance`, everywhere; for three axes.
     """
     h, d = np.asarray(spacing, float), np.empty(inside.shape)
-    turn = TURN[0] * REACH * h.max() * patches[:, 6] + TURN[1]
     none = np.empty((1, 1, 1))
-    _distances(none, h, h, patches, turn, np.array(lo), inside, np.inf, 0.0, d, np.empty((1, 1, 1, 3)), False)
+    _distances(none, h, h, patches, np.array(lo), inside, np.inf, 0.0, d, np.empty((1, 1, 1, 3)), False)
     return d
 
 
@@ -153,7 +145,7 @@ def _settle_all(c, h, box, points):
 
 
 @njit
-def _distances(c, h, box, patches, turn, lo, inside, width, exact, d, y, feet):
+def _distances(c, h, box, patches, lo, inside, width, exact, d, y, feet):
     """Halve the cells from `lo` on down to blocks of at most LEAF a side, each with the seeds that can matter in it."""
     reach = REACH * max(h[0], h[1], h[2])
     m = len(patches)
@@ -193,7 +185,7 @@ def _distances(c, h, box, patches, turn, lo, inside, width, exact, d, y, feet):
                 kept += 1
         if max(i1 - i0, j1 - j0, k1 - k0) <= LEAF:
             listed = pool[end : end + kept]
-            cand = near[:, : _facing(listed, first, patches, turn, (cx, cy, cz), radius, reach, nearest, near)]
+            cand = near[:, : _facing(listed, first, patches, (cx, cy, cz), radius, reach, nearest, near)]
             for i in range(i0, i1):
                 for j in range(j0, j1):
                     for k in range(k0, k1):
@@ -208,7 +200,7 @@ def _distances(c, h, box, patches, turn, lo, inside, width, exact, d, y, feet):
 
 
 @njit
-def _facing(pool, first, patches, turn, x, radius, reach, nearest, out):
+def _facing(pool, first, patches, x, radius, reach, nearest, out):
     """Copy to out the patches that can hold the closest point y to a node of a block; their number.
 
     At y the normal points to the node, so the seed's normal misses it by no more than reach and |x - y| times its turn.
@@ -218,7 +210,7 @@ def _facing(pool, first, patches, turn, x, radius, reach, nearest, out):
         p = patches[s]
         vx, vy, vz = x[0] - p[0], x[1] - p[1], x[2] - p[2]
         vn = vx * p[3] + vy * p[4] + vz * p[5]
-        miss = radius + reach + (nearest + radius) * turn[s]
+        miss = radius + reach + (nearest + radius) * (TURN[0] * reach * p[6] + TURN[1])
         if s == first or vx * vx + vy * vy + vz * vz - vn * vn <= miss * miss:
             for q in range(len(p)):
                 out[q, kept] = p[q]
