@@ -131,10 +131,11 @@ def _started(workers: int):
 
 async def _kill(cluster) -> None:
     import asyncio
+    import signal
 
     for nanny in cluster.workers.values():
-        if nanny.process is not None and nanny.process.process is not None:
-            nanny.process.process.kill()  # asked to end, a worker tells of all that it is at
+        with contextlib.suppress(OSError, TypeError):  # it has none any more, or not yet
+            os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # asked to end, it tells of all it is at
     await asyncio.gather(*(nanny.close(timeout=0.5) for nanny in cluster.workers.values()))
 
 
