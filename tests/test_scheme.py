@@ -60,7 +60,8 @@ def test_a_flow_starts_from_the_distance_to_its_front(dims, n):
     h, width = 2.0 / n, eps + 3.0 * tau**0.5 + 10.0 * 2.0 / n
     near = np.abs(exact) < width
     np.testing.assert_array_equal(found[near], exact[near])
-    # near focal points, as in test_space: a seed counts, 0.85 cells or less from the closest point
+    # where no paraboloid serves, a point of the front counts that is 0.85 cells or less from the closest one: 0.85²/2
+    # over the distance, and half as much again for the curvature
     assert np.abs(found - exact).max() < 0.55 * h / (width / h)
     np.testing.assert_array_equal(found > 0, u.values > 0)
 
