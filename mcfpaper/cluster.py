@@ -25,6 +25,8 @@ TIMEOUT = 10  # seconds for a scheduler to answer
 # a time: with more threads of their own, numba and BLAS would share the processors with the other workers.
 PINNED = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+PATIENCE = 60.0  # seconds for idle workers to end: dask gives them 4, too few on a busy machine, and warns
+
 PULLED = {"distributed.scheduler.worker-saturation": 1.0}  # a worker gets no job while it has one: they may be long
 
 
@@ -120,6 +122,7 @@ def _started(workers: int):
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     try:
         yield cluster
+        cluster.sync(_end, cluster, PATIENCE)
     except BaseException:  # Ctrl-C, a job that failed: nothing waits for the jobs that run
         with _hushed("distributed.nanny", "distributed.scheduler"):
             cluster.sync(_kill, cluster)
@@ -130,13 +133,18 @@ def _started(workers: int):
 
 
 async def _kill(cluster) -> None:
-    import asyncio
     import signal
 
     for nanny in cluster.workers.values():
         with contextlib.suppress(OSError, TypeError):  # it has none any more, or not yet
             os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # asked to end, it tells of all it is at
-    await asyncio.gather(*(nanny.close(timeout=0.5) for nanny in cluster.workers.values()))
+    await _end(cluster, 0.5)
+
+
+async def _end(cluster, timeout: float) -> None:
+    import asyncio
+
+    await asyncio.gather(*(nanny.close(timeout=timeout) for nanny in cluster.workers.values()))
 
 
 def _uninterrupted():

@@ -294,6 +294,25 @@ def wait_for(condition):
     raise AssertionError("it did not happen")
 
 
+SLOW_END = """
+import threading, time
+from mcfpaper import cluster
+
+if __name__ == "__main__":
+    with cluster.local(1) as client:
+        client.run(lambda: threading.Thread(target=time.sleep, args=(8,)).start())
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_long_to_end_is_waited_for_and_nobody_is_warned(tmp_path):
+    """As on a busy machine, where dask would kill it after 4 s and say so in a notebook's output."""
+    script = tmp_path / "slow_end.py"
+    script.write_text(SLOW_END)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_default_workers_are_as_many_as_the_quota_allows(monkeypatch):
     started = []
 
