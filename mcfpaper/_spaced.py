@@ -15,7 +15,9 @@ from scipy.spatial import cKDTree
 from mcfpaper._bricked import PAIR, Bricked, Bricks, Level, delayed
 from mcfpaper._chunked import ChunkedProblem
 from mcfpaper.solvers import bricks, front, newton
+from mcfpaper.solvers.rays import reflected
 
+FACING = 0.75  # least share of a normal across a wall for a front that faces it
 DENSE = 2e7  # cells of the box about a front in trouble that one task solves as a whole: about 2.6 GB of its worker
 
 
@@ -144,11 +146,13 @@ class SpaceProblem(ChunkedProblem):
         """
         x, n = level.seeds[:, :3], level.seeds[:, 3:6]
         tree = cKDTree(x)
-        for s in front.critical(self.eps, self.tau, 3):
+        for s, facing in zip(front.critical(self.eps, self.tau, 3), (FACING, 1.0), strict=True):
             for sign in (s, -s):
                 ends = (x + sign * n)[::4]
-                inside = ((ends >= 0.0) & (ends <= (np.array(self.fields.tiling.shape) - 1) * self.h)).all(1)
-                found, _ = tree.query(ends[inside], distance_upper_bound=s - 0.25 * max(self.h))
+                # necks: of the points beyond a wall the mirror image, if the front faces that wall
+                folded, turned = reflected(ends / self.h, self.fields.tiling.shape)
+                seen = ((turned > 0.0) | (np.abs(n[::4]) > facing)).all(1)
+                found, _ = tree.query((folded * self.h)[seen], distance_upper_bound=s - 0.25 * max(self.h))
                 if np.isfinite(found).any():
                     return True
         return False

@@ -152,6 +152,16 @@ def test_far_blocks_are_not_touched_by_a_step(monkeypatch):
         assert result.certified
 
 
+@pytest.mark.parametrize(
+    ("start", "doubt"),
+    [(ellipsoid, False), (lambda c: ellipsoid(c, (0.5, 0.5, 0.5), (0.4, 0.0, 0.0)), True), (STARTS["plane"], False)],
+)
+def test_a_front_that_faces_a_wall_is_near_its_image(start, doubt):
+    coords = coordinates()
+    problem = SpaceProblem(start(coords).chunk(30), densities(coords).chunk(40), EPS, TAU)
+    assert problem._doubtful(problem._level(problem.start())) == doubt
+
+
 @pytest.mark.slow
 def test_a_set_that_falls_apart_is_solved_in_one_task():
     from benchmarks.space import dumbbell
