@@ -65,8 +65,8 @@ def evolve_command(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="Zarr store or netCDF file with variables rho0, rho1 and, unless the Bayes classifier is to be the start, "
-        "u (level-set function, positive inside), on one uniform grid",
+        help="Zarr store or netCDF file (version 4 needs h5netcdf) with variables rho0, rho1 and, unless the Bayes "
+        "classifier is to be the start, u (level-set function, positive inside), on one uniform grid",
     )
     parser.add_argument("-o", "--output", metavar="STORE", required=True, help="where the trajectory is, or is to be")
     parser.add_argument("--eps", type=float, required=True, help="adversarial budget, in length units")
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, FloatingPointError) as error:
         print(f"mcfpaper {arguments.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

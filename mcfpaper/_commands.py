@@ -23,8 +23,9 @@ def read_problem(path: str, chunk: int | None = None) -> tuple[xr.DataArray, xr.
     Parameters
     ----------
     path : str
-        A Zarr store or a netCDF file with variables `rho0`, `rho1` (mass per unit volume) and, if the flow is not to
-        start from the Bayes classifier, `u` (a level-set function, positive inside), on one uniform grid.
+        A Zarr store or a netCDF file (version 4 needs h5netcdf) with variables `rho0`, `rho1` (mass per unit volume)
+        and, if the flow is not to start from the Bayes classifier, `u` (a level-set function, positive inside), on one
+        uniform grid.
     chunk : int, optional
         Cells a side of the blocks to work in; all at once by default.
 
@@ -69,8 +70,10 @@ def evolve(path: str, store: str, chunk: int | None, scheduler: str | None, **op
 
 
 def _reached(run: xr.Dataset) -> str:
-    steps = run.sizes["time"] - 1
-    return f"{steps} of {run.attrs['steps']} steps, to time {float(run['time'][-1]):.6g}, are stored"
+    steps, stored, to = run.sizes["time"] - 1, run.attrs["steps_done"], f"to time {float(run['time'][-1]):.6g}"
+    if stored > steps:
+        return f"{steps} steps, {to}; the store holds {stored} of {run.attrs['steps']}"
+    return f"{steps} of {run.attrs['steps']} steps, {to}, are stored"
 
 
 def _figures(run: xr.Dataset) -> str:

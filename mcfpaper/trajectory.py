@@ -26,7 +26,7 @@ import numpy as np
 import xarray as xr
 
 FORMAT = 1
-MAX_CHUNK = 1024  # cells per chunk along a space dimension: 8 MB for a plane of float64
+SIDES = {0: 1, 1: 2**20, 2: 2**10, 3: 2**7}  # cells a side of a chunk, by dimension: 8 MB of float64, in space 16
 
 
 def open_trajectory(store: str | os.PathLike) -> xr.Dataset:
@@ -120,8 +120,8 @@ class Writer:
         if self.path.exists():
             if _attributes(self.path)["problem"] != problem:
                 raise ValueError(
-                    f"store {self.path} was written by another problem (other fields, parameters, method or version): "
-                    "give another path, or delete it first"
+                    f"store {self.path} was written by another problem (other fields, parameters, method or version, "
+                    "or in blocks where this one is not): give another path, or delete it first"
                 )
         else:
             _create(self.path, initial, self.times, problem)
@@ -185,7 +185,7 @@ def _create(path: Path, initial: xr.Dataset, times: np.ndarray, problem: str) ->
         if name in initial.coords:
             encoding[name] = {"chunks": var.shape} if var.ndim else {}
             continue
-        chunks = (1, *(min(n, MAX_CHUNK) for n in var.shape))
+        chunks = (1, *(min(n, SIDES[var.ndim]) for n in var.shape))
         blank = da.zeros((len(times), *var.shape), dtype=var.dtype, chunks=-1)  # never computed
         layout[name] = (("time", *var.dims), blank, var.attrs)
         encoding[name] = {"chunks": chunks}

@@ -404,3 +404,12 @@ def test_read_only_store(tmp_path_factory, client):
     assert f"store {store} could not be written (Permission denied)" in said
     assert files(store) == before
     check(mcf.open_trajectory(store), 2)
+
+
+@pytest.mark.parametrize(("shape", "chunks"), [((3000, 5), (1, 1024, 5)), ((300, 5, 5), (1, 128, 5, 5))])
+def test_chunks_hold_some_megabytes_at_most(tmp_path, shape, chunks):
+    u = xr.DataArray(np.zeros(shape), dims=[f"x{k}" for k in range(len(shape))])
+    initial = xr.Dataset({"u": u, "gap": 0.0})
+    with trajectory.Writer(tmp_path / "a.zarr", initial, np.array([0.0, 1.0]), "problem"):
+        pass
+    assert xr.open_zarr(tmp_path / "a.zarr").u.encoding["chunks"] == chunks

@@ -71,7 +71,7 @@ def run(store, steps, eps=0.6, u=None):
 
 def run_chunked(store, steps, n=40):
     """The scheme itself from an ellipse, in blocks and in many stored chunks."""
-    trajectory.MAX_CHUNK = 16
+    trajectory.SIDES = dict.fromkeys(trajectory.SIDES, 16)
     coords = mcf.grid(n)
     u = 1 - (coords["x"] / 0.8) ** 2 - (coords["y"] / 0.6) ** 2
     return mcf.evolve(u.chunk(n // 3), mcf.densities.uniform(coords), 0.1, steps * 1e-3, 1e-3, store=store)

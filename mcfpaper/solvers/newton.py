@@ -231,16 +231,17 @@ def relax(problem, w, tol, fresh=False, limit=40, state=State):
         The last front (None if it vanished), the number of linear systems solved, whether its gap is within `tol`.
     """
     now = state(problem.reflected(w), problem, fresh)
-    best, stalled = now.merit, 0
-    for iteration in range(limit):
+    best, stalled, solved = now.merit, 0, 0
+    while solved < limit:
         if now.empty or stalled > 3 or _enough(now, tol):
             break
         v = now.system.update()
+        solved += 1
         v *= min(1.0, 0.5 / max((np.abs(v) * now.turn).max(), 1e-300))
         for t in (1.0, 0.5, 0.25):
             w = problem.reflected(now.moved(t * v, problem))
             if not problem.has_front(w):
-                return None, iteration + 1, False
+                return None, solved, False
             new = state(w, problem)
             if new.merit < now.merit:
                 break
@@ -251,7 +252,8 @@ def relax(problem, w, tol, fresh=False, limit=40, state=State):
         stalled = 0 if now.merit < 0.9 * best else stalled + 1
         best = min(best, now.merit)
     if now.empty:
-        return None, iteration, False
+        return None, solved, False
     if now.gap <= tol:  # one more move is nearly free, and squares what is left of the smooth part of the error
         now.w = problem.reflected(now.moved(now.system.update(), problem))
-    return now, iteration, now.gap <= tol
+        solved += 1
+    return now, solved, now.gap <= tol
