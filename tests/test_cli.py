@@ -162,8 +162,16 @@ def test_evolve_runs_resumes_and_extends(toy, capsys):
         np.testing.assert_array_equal(run["u"][-1], toyflow.state(steps))
         assert f"{float(run['risk'][0]):.6g}  {float(run['risk'][-1]):12.6g}" in said
     assert run.attrs["eps"] == 0.6
+    assert main([*toy, "0.5"]) == 0
+    assert "2 steps, to time 0.5; the store holds 6 of 6" in capsys.readouterr().out
     assert main([*toy, "1.5", "--eps", "0.7"]) == 2
     assert "out.zarr was written by another problem" in capsys.readouterr().err
+
+
+def test_evolve_names_an_input_of_the_wrong_type(toy, capsys):
+    (xr.load_dataset("in.nc") > 0).to_zarr("bad.zarr", consolidated=False)
+    assert main(["evolve", "bad.zarr", *toy[2:], "1.0"]) == 2
+    assert "densities.rho0 must hold real numbers, got dtype bool" in capsys.readouterr().err
 
 
 def test_evolve_passes_every_option_on_and_starts_from_bayes(toy, monkeypatch):
