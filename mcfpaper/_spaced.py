@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from mcfpaper._bricked import PAIR, Bricked, Bricks, Level, delayed
 from mcfpaper._chunked import ChunkedProblem
-from mcfpaper.solvers import bricks, front, newton
+from mcfpaper.solvers import bricks, front, newton, starts
 from mcfpaper.solvers.rays import reflected
 
 FACING = 0.75  # least share of a normal across a wall for a front that faces it
@@ -140,13 +140,13 @@ class SpaceProblem(ChunkedProblem):
         return self._dense(level)
 
     def _doubtful(self, level: Level) -> bool:
-        """Whether points at the distances that `front._doubtful` asks for, along normals, have others nearer to them.
+        """Whether points at the distances that `starts.doubtful` asks for, along normals, have others nearer to them.
 
         If they have not, all level sets between are parallel surfaces.
         """
         x, n = level.seeds[:, :3], level.seeds[:, 3:6]
         tree = cKDTree(x)
-        for s, facing in zip(front.critical(self.eps, self.tau, 3), (FACING, 1.0), strict=True):
+        for s, facing in zip(starts.critical(self.eps, self.tau, 3), (FACING, 1.0), strict=True):
             for sign in (s, -s):
                 ends = (x + sign * n)[::4]
                 # necks: of the points beyond a wall the mirror image, if the front faces that wall

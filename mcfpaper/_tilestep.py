@@ -10,7 +10,7 @@ import numpy as np
 
 from mcfpaper import _tilework
 from mcfpaper._tiled import Level, Tiled
-from mcfpaper.solvers import curves, front, newton, tiles
+from mcfpaper.solvers import curves, front, newton, starts, tiles
 
 COARSE = 160  # blocks a side of the lattice on which a minimum cut proposes another topology: a second or two of work
 SAMPLES = 1024  # samples a side of f that tell whether its level sets change their topology: 8 MB on the caller
@@ -84,14 +84,14 @@ class Step:
         return front.Candidate(self.data.distance(now), now, None, iterations, settled, reason)
 
     def _doubtful(self) -> bool:
-        """As `front._doubtful`, on samples of f."""
-        if self._parallel(front.critical(self.data.eps, self.data.tau, 2)):
+        """As `starts.doubtful`, on samples of f."""
+        if self._parallel(starts.critical(self.data.eps, self.data.tau, 2)):
             return False
         m = max(1, int(self.data.eps / (2.5 * self.data.px)), -(-max(self.tiling.shape) // SAMPLES))
         axes = [np.unique([*range(0, n, m), n - 1]) for n in self.tiling.shape]  # the walls among them
         points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
         samples = self.level.guide.at(points.reshape(-1, 2)).reshape(points.shape[:2])
-        return front._doubtful(samples, self.data.eps, self.data.tau, tuple(m * h for h in self.h))
+        return starts.doubtful(samples, self.data.eps, self.data.tau, tuple(m * h for h in self.h))
 
     def _parallel(self, distances: Iterable[float]) -> bool:
         """Whether the points at these distances along the normals are that far from the front, on either side."""
@@ -112,9 +112,9 @@ class Step:
         pulls = self._pulls()
         old = front.Candidate(self.fields.guide(self.level), gap=self.data.size)
         found = [] if first is None else [first]
-        for propose in (front._coarse, front._predictor):
+        for propose in (starts.coarse, starts.predictor):
             w = propose(*means, self.data.eps, self.data.tau, wide)
-            if front._has_front(w):
+            if starts.has_front(w):
                 proposed = Level(tiles.Refined(w, m))
                 self.fields.survey(proposed, proposed.data.near(self.tiling))
                 if proposed.full is None:

@@ -6,7 +6,7 @@ import pytest
 from mcfpaper import oracles
 from mcfpaper.kernels import contour, spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import barriers, curves, front
+from mcfpaper.solvers import barriers, curves, front, starts
 from mcfpaper.solvers.force import Field, force, frame
 from mcfpaper.solvers.newton import Problem
 
@@ -323,7 +323,7 @@ def test_budget_of_few_cells_and_a_step_in_doubt():
     def law(share):
         return lambda q: share * np.exp(-(q**2) / 2.88)
 
-    assert front._doubtful(r0 - r, eps, eps, (h, h))
+    assert starts.doubtful(r0 - r, eps, eps, (h, h))
     out = front.step(r0 - r, law(0.7)(r), law(0.3)(r), eps, eps, (h, h))
     assert out.certified
     exact = oracles.radial_step(r0, law(0.7), law(0.3), eps, eps)

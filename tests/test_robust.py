@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from mcfpaper import oracles
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.kernels.quadrature import volume_integrals
-from mcfpaper.solvers import curves, front, mincut
+from mcfpaper.solvers import curves, energies, front, mincut
 from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import Problem
 
@@ -67,10 +67,10 @@ def problems(draw, cells=(48, 64), noise=(False, True)):
     return redistance(u, (h, h)), a, b, eps, eps * draw(st.sampled_from([0.02, 0.05, 0.1, 0.2, 0.5, 1.0])), (h, h)
 
 
-def energies(u, problem):
+def two_energies(u, problem):
     """D8's energy of {u > 0} by two quadratures: shares of cells, and Gauss rules on the cells that a spline cuts."""
     f, rho0, rho1 = problem.data
-    first = front.energy(u, problem)[0]
+    first = energies.energy(u, problem)[0]
     if np.isinf(u).all():
         return first, first
     h = tuple(problem.spacing)
@@ -132,13 +132,13 @@ def check(args):
     cut = mincut.solve(a, b, f * (a + b) / tau, eps, spacing).minimal
     lattice = redistance(np.where(cut, 1.0, -1.0), spacing)
     rivals = {"old": f, "lattice": lattice, "empty": np.full_like(f, -np.inf), "full": np.full_like(f, np.inf)}
-    own, excess = energies(out.u, problem), -np.inf
+    own, excess = two_energies(out.u, problem), -np.inf
     for rival in rivals.values():
-        other = energies(rival, problem)
+        other = two_energies(rival, problem)
         # the two rules' disagreement measures the error of either
         error = abs(own[0] - own[1]) + abs(other[0] - other[1])
         excess = max(excess, own[0] - other[0] - 2.0 * error)
-    scale = front.energy(f, problem)[1]
+    scale = energies.energy(f, problem)[1]
     assert excess <= 1e-3 * scale  # `front` prefers what is known best where energies differ by 1e-4 to 1e-2
     miss = np.inf if trivial != np.isinf(lattice).all() else 0.0
     if not trivial and miss == 0.0:
@@ -379,8 +379,8 @@ def test_no_start_leads_to_less_energy(cells, gap):
         problem = Problem(f, rho0, 1.0 - rho0, eps, eps, (h, h))
         out = front.step(*problem.data, eps, eps, (h, h))
         assert out.converged
-        least = front.fine_energy(out.u, problem)[0]
+        least = energies.fine_energy(out.u, problem)[0]
         bridged = np.maximum(f, 0.2 - np.hypot(x, y))
         for start in (f, bridged):
             found, _ = curves.relax(problem, start)
-            assert least <= front.fine_energy(found.distance(f.shape), problem)[0] + 1e-3
+            assert least <= energies.fine_energy(found.distance(f.shape), problem)[0] + 1e-3

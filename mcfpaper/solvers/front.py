@@ -2,21 +2,21 @@
 
 `step` follows the front from the old one by Newton's method on the optimality condition of T5 with the force of T4:
 in the plane on curves (`curves`), on a line and in space on the grid (`newton`). That finds a local minimiser. Where
-the topology of the old set leaves room for another one (necks, gaps, holes or pieces that a step of this tau can close
-or wipe out), or no minimiser is near, an exact minimum cut on a coarser grid proposes another start, a prediction by
-heat flow a third; if Newton's method settles from none of them, the method on the grid and the starts themselves are
-candidates too. The candidate of least energy wins, the old, the empty and the full set among them.
+the topology of the old set leaves room for another one, or no minimiser is near, there are other starts (`starts`): an
+exact minimum cut on another lattice and a prediction by heat flow. Where Newton's method settles from none that has so
+little energy, the method on the grid and the starts themselves are candidates too. The candidate of least energy wins,
+the old, the empty and the full set among them.
 """
 
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, label
 
-from mcfpaper.kernels import quadrature, spline, surfaces
+from mcfpaper.kernels import surfaces
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import barriers, curves, mincut
+from mcfpaper.solvers import barriers, curves, starts
+from mcfpaper.solvers.energies import energy, fine_energy
 from mcfpaper.solvers.newton import WIDTH, Problem, relax
 
 DEFAULT_TOL = 5e-3  # cells
@@ -68,7 +68,7 @@ class Result:
     reason: str = ""
 
 
-def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
+def step(f, rho0, rho1, eps, tau, spacing, tol=None):
     """One minimising movement of {f > 0} (theory.md D8).
 
     Parameters
@@ -79,12 +79,10 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
     rho0, rho1 : ndarray
         Densities per unit volume.
     eps, tau : float
-        Budget and time step, length units.
+        Budget, a length, and time step, a length squared.
     spacing : tuple of float
     tol : float, optional
         Largest `gap` at exit, length units; 0.005 of the largest spacing by default.
-    guess : ndarray, optional
-        Level function to start from instead of f.
 
     Returns
     -------
@@ -94,21 +92,20 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
         return _trivial(f.shape, bool((f > 0).any()))
     tol = DEFAULT_TOL * max(spacing) if tol is None else tol
     problem = Problem(f, rho0, rho1, eps, tau, spacing)
-    doubt = _doubtful(f, eps, tau, spacing)
-    start = f if guess is None else guess
+    doubt = starts.doubtful(f, eps, tau, spacing)
     solve = partial(_on_curves, limit=HURRIED if doubt else curves.LIMIT) if f.ndim == 2 else partial(_on_grid, tol=tol)
-    found = [first] if _has_front(start) and (first := solve(problem, start)) is not None else []
+    found = [first] if starts.has_front(f) and (first := solve(problem, f)) is not None else []
     if not doubt and found and first.settled:
         result = first.result(problem, tol)
         # what is left of the gap on a grid is an error of its splines, which other starts have too
         if result is not None and result.certified and (result.converged or first.state is not None):
             return result
-    starts, lost = [], []
-    for propose in (_coarse, _predictor):
+    tried, lost = [], []
+    for propose in (starts.coarse, starts.predictor):
         w = propose(f, rho0, rho1, eps, tau, spacing)
-        if not _has_front(w) or any(_same(c, w, 0.75 * eps) for c in found):
+        if not starts.has_front(w) or any(_same(c, w, 0.75 * eps) for c in found):
             continue
-        starts.append(w)
+        tried.append(w)
         candidate = _on_curves(problem, w, "global") if f.ndim == 2 else _on_grid(problem, w, tol, "global")
         found += [] if candidate is None else [candidate]
         if candidate is None or not candidate.settled:
@@ -119,14 +116,10 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None, guess=None):
             break
     found.append(Candidate(f, gap=problem.size))
     winner = min([*_trivials(problem), *found], key=partial(_score, problem=problem))
-    again = lost if isinstance(winner, Result) else [] if winner.settled else lost or starts
+    again = lost if isinstance(winner, Result) else [] if winner.settled else lost or tried
     if f.ndim == 2:
         found += filter(None, [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in again[:1]])
     return _best(problem, found, tol)
-
-
-def _has_front(w):
-    return bool((w > 0).any() and (w <= 0).any())
 
 
 def _best(problem, found, tol):
@@ -266,45 +259,9 @@ def _on_grid(problem, w, tol, reason=""):
     return Candidate(u, None, state, iterations, bool(state.gap <= tol), reason)
 
 
-def critical(eps, tau, d):
-    """Half widths of necks and radii of balls below which a set might change its topology in one step.
-
-    In the plane a strip of half width sqrt(2 tau) = 1.41 sqrt(tau) is not cut (O2), and a ball of radius r has less
-    energy than the empty set if r^3 > 3 tau (2 r + eps), whatever the shares of the classes: then it survives. In space
-    a tube is cut like that disc, and a ball survives from r* + 2 tau/r* on. With a ball, by T6, every piece that
-    contains one; gaps narrower than 2 eps attract. The same holds for the complement. Margins allow for densities that
-    vary.
-    """
-    root = np.sqrt(tau)
-    least = np.sqrt(2.0 * tau + 2.0 * root * np.hypot(root, eps))
-    ball = least + 2.0 * tau / least if d == 3 else float(np.roots([1.0, 0.0, -6.0 * tau, -3.0 * tau * eps]).real.max())
-    return max((2.4 if d == 3 else 1.6) * root, eps), 1.04 * ball
-
-
-def _doubtful(f, eps, tau, spacing):
-    """Whether the set might change its topology in this step: whether the level sets of f do so near the front."""
-    m = max(1, int(eps / (2.5 * max(spacing))))
-    neck, reach = critical(eps, tau, f.ndim)
-    if _changes(f, m, np.linspace(-neck, neck, 12)):
-        return True
-    f = f[(slice(None, None, m),) * f.ndim]
-    return label(f > reach)[1] < label(f > 0)[1] or label(f <= -reach)[1] < label(f <= 0)[1]
-
-
-def _changes(f, m, levels):
-    """Whether level sets differ in their numbers of pieces or holes, in the box or on a wall: every m-th cell is seen.
-
-    A front near a wall is near its mirror image.
-    """
-    seen = f[(slice(None, None, m),) * f.ndim]
-    if len({_parts(seen - s) for s in levels}) > 1:
-        return True
-    return f.ndim > 1 and any(_changes(f.take(i, axis), m, levels) for axis in range(f.ndim) for i in (0, -1))
-
-
 def _same(candidate, w, width):
     """Whether the method would come from `w` to the same set: one as connected, within `width` of it."""
-    if not candidate.settled or _parts(w) != _parts(candidate.u):
+    if not candidate.settled or starts.parts(w) != starts.parts(candidate.u):
         return False
     if candidate.curves is not None:
         lines = surfaces.curves(w)
@@ -314,98 +271,3 @@ def _same(candidate, w, width):
             return False
     between = (candidate.u > 0) ^ (w > 0)
     return max(np.abs(v[between]).max(initial=0.0) for v in (candidate.u, w)) <= width  # w is nearly a distance
-
-
-def _parts(w):
-    """Numbers of pieces and holes."""
-    return label(w > 0)[1], label(w <= 0)[1]
-
-
-def _blocks(values, m):
-    """Means over blocks of m cells a side."""
-    v = np.pad(values, [(0, (-n) % m) for n in values.shape], mode="edge")
-    for axis in range(v.ndim):
-        v = v.reshape((*v.shape[:axis], -1, m, *v.shape[axis + 1 :])).mean(axis + 1)
-    return v
-
-
-def _refined(w, m, shape):
-    """A function on the blocks, at the cells."""
-    if m == 1:
-        return w
-    axes = [(np.arange(n) + 0.5) / m - 0.5 for n in shape]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    return spline.evaluate(spline.prefilter(w), points.reshape(-1, len(shape))).reshape(shape)
-
-
-def _coarse(f, rho0, rho1, eps, tau, spacing):
-    """Level function of the exact minimiser on a lattice of 2 to 5 cells per eps, smoothed: rough shape.
-
-    The lattice is cut to the surroundings of the old front.
-    """
-    if f.ndim == 2 and max(spacing) <= eps < 2.0 * max(spacing):  # a lattice has few directions in so small a ball
-        f, rho0, rho1 = (_refined(v, 2, [2 * n for n in v.shape]) for v in (f, rho0, rho1))
-        densities = np.maximum(rho0, 0.0), np.maximum(rho1, 0.0)
-        return _blocks(_coarse(f, *densities, eps, tau, tuple(h / 2.0 for h in spacing)), 2)
-    m = max(1, int(eps / (2.5 * max(spacing))) if f.ndim < 3 else round(eps / (2.0 * max(spacing))))
-    g, a, b = (_blocks(v, m) for v in (f, rho0, rho1))
-    wide = tuple(m * h for h in spacing)
-    reach = eps + 4.0 * np.sqrt(tau) + 2.0 * max(wide)
-    near = np.argwhere(np.abs(g) <= max(reach, np.abs(g).min()))
-    box = tuple(slice(i, j + 1) for i, j in zip(near.min(0), near.max(0), strict=True))
-    cut, pull = g > 0, g * (a + b) / tau
-    guess = mincut.predicted(g, tau, wide)[box]
-    cut[box] = mincut.solve(a[box], b[box], pull[box], max(eps, max(wide)), wide, side="minimal", guess=guess).minimal
-    if cut.all() or not cut.any():
-        return np.full(f.shape, np.inf if cut.all() else -np.inf)
-    return _refined(gaussian_filter(redistance(np.where(cut, 1.0, -1.0), wide), 1.5), m, f.shape)
-
-
-def _predictor(f, rho0, rho1, eps, tau, spacing):
-    """First-order prediction for rough fronts: heat flow of f over time tau, weighted so that it drifts as D10 says."""
-    m = max(1, int(np.sqrt(2.0 * tau) / (4.0 * max(spacing))))
-    root = np.sqrt(_blocks(rho0 + rho1, m)) + 1e-6 * np.sqrt((rho0 + rho1).max())
-    sigma = [np.sqrt(2.0 * tau) / (m * h) for h in spacing]
-    w = gaussian_filter(root * _blocks(f, m), sigma) / gaussian_filter(root, sigma)
-    return _refined(w, m, f.shape)
-
-
-def fine_energy(u, problem):
-    """As `energy`, by Gauss rules on the cells that the splines of u, u - eps and u + eps cut."""
-    if np.isinf(u).all():
-        return energy(u, problem)
-    f, rho0, rho1 = problem.data
-    spacing = tuple(problem.spacing)
-
-    def inside(level, *weights):
-        v = u - level
-        if (v <= 0).all():
-            return [0.0] * len(weights)
-        if (v > 0).all():
-            return quadrature.box_integrals(u.shape, spacing, weights)
-        return quadrature.volume_integrals(v, spacing, weights)
-
-    in0, in1, pull = inside(0.0, rho0, rho1, f * (rho0 + rho1))
-    layers = (inside(-problem.eps, rho0)[0] - in0 + in1 - inside(problem.eps, rho1)[0]) / problem.eps
-    return layers - pull / problem.tau, layers
-
-
-def energy(u, problem):
-    """D8's energy of {u > 0}, u a signed distance, and its nonlocal perimeter.
-
-    Sub-cell: each cell counts by its share on the inner side of a plane.
-    """
-    f, rho0, rho1 = problem.data
-    eps, tau, spacing = problem.eps, problem.tau, problem.spacing
-    cell = float(np.prod(spacing))
-    if np.isinf(u).all():
-        return (0.0 if u.flat[0] < 0 else -cell * float((f * (rho0 + rho1)).sum()) / tau), 0.0
-    slopes = np.gradient(u, *spacing) if u.ndim > 1 else [np.gradient(u, *spacing)]
-    width = sum(np.abs(s) * h for s, h in zip(slopes, spacing, strict=True)) + 0.1 * min(spacing)
-
-    def share(level):
-        return np.clip(0.5 + (u - level) / width, 0.0, 1.0)
-
-    inside = share(0.0)
-    layers = (rho0 * (share(-eps) - inside) + rho1 * (inside - share(eps))) / eps
-    return cell * float((layers - f * (rho0 + rho1) * inside / tau).sum()), cell * float(layers.sum())
