@@ -8,6 +8,7 @@ for categories and cividis and viridis for quantities: all are told apart in col
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import holoviews as hv
 import numpy as np
@@ -248,7 +249,7 @@ def convergence(
     curves : mapping from str to (x, error)
         One or more named curves; errors that are 0 are left out.
     orders : sequence of float
-        Slopes of the dotted reference lines, drawn through the last point of the first curve.
+        Slopes of the grey reference lines, drawn through the point of the first curve that has the smallest x.
     xlabel, ylabel, title : str
         Labels.
     units : (str, str)
@@ -262,7 +263,7 @@ def convergence(
         layers.append(draw.line(hv.Curve(xy, x_dim, y_dim, label=name), i, **style))
         layers.append(draw.markers(hv.Scatter(xy, x_dim, y_dim), i, **style))
     x, y = next(iter(kept.values()))
-    for dash, order in zip(("dotted", "dashed", "dashdot"), orders if x.size else (), strict=False):
+    for dash, order in zip(cycle(("dotted", "dashed", "dashdot")), orders if x.size else (), strict=False):
         anchor = np.argmin(x)
         line = hv.Curve((x, y[anchor] * (x / x[anchor]) ** order), x_dim, y_dim, label=f"order {order:g}")
         layers.append(

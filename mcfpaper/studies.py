@@ -50,9 +50,10 @@ def uniform_errors(run: xr.Dataset, reference: Reference) -> xr.Dataset:
     out = {}
     for name, shift in (("", 0), ("_held", 1)):
         pairs = [(run["u"].isel(time=k), flow[min(k + shift, steps - 1)]) for k in range(steps)]
-        for kind, measure, units in (("hausdorff", geometry.hausdorff, "length"), ("l1", l1_distance, "area")):
-            values = np.array([float(measure(*pair)) for pair in pairs])
-            out[kind + name] = ("time", values, {"long_name": f"{kind} error", "units": units})
+        for kind, measure in (("hausdorff", geometry.hausdorff), ("l1", l1_distance)):
+            found = [measure(*pair) for pair in pairs]
+            attrs = {"long_name": f"{kind} error", "units": found[0].attrs["units"]}
+            out[kind + name] = ("time", np.array([float(v) for v in found]), attrs)
     return xr.Dataset(out, {"time": run["time"]})
 
 
@@ -68,11 +69,13 @@ def l1_distance(u: xr.DataArray, v: xr.DataArray) -> xr.DataArray:
 
     Both should be signed distances; then the intersection {min(u, v) > 0} is smooth but where the fronts cross.
     """
-    both = xr.where(u < v, u, v).transpose(*u.dims)
-    value = float(geometry.volume(u) + geometry.volume(v) - 2 * geometry.volume(both))
-    return xr.DataArray(
-        max(value, 0.0), name="l1_distance", attrs={"long_name": "L1 distance", "units": f"length^{u.ndim}"}
-    )
+    u, v = _checks.field(u), _checks.field(v, "v")
+    _checks.same_grid(u, v, "u", "v")
+    v = u.copy(data=v.transpose(*u.dims).data)  # whose coordinates may differ by rounding
+    both = xr.where(u < v, u, v)
+    one, other, common = (geometry.volume(w) for w in (u, v, both))
+    attrs = {"long_name": "L1 distance", "units": one.attrs["units"]}
+    return xr.DataArray(max(float(one + other - 2 * common), 0.0), name="l1_distance", attrs=attrs)
 
 
 def orders(x: Sequence[float], errors: Sequence[float]) -> np.ndarray:
@@ -217,8 +220,11 @@ def level_cut(
     xarray.DataArray
         A boolean set on the grid of `f`.
     """
-    f = _checks.field(f)
-    rho = _checks.densities(densities, like=f)
+    f = _checks.field(f, "f")
+    rho = _checks.densities(densities, like=f, like_name="f")
+    eps, tau = _checks.budget(eps, _checks.spacing(f)), _checks.number(tau, "tau", above=0.0)
+    level = _checks.number(level, "level")
+    _checks.option(side, "side", ("minimal", "maximal"))
     rho0, rho1 = (rho[v].values.astype(float) for v in ("rho0", "rho1"))
     weight = (rho0 + rho1) * (f.values - level) / tau
     cut = mincut.solve(rho0, rho1, weight, eps, _checks.spacing(f), norm=ball, side=side)
@@ -231,11 +237,14 @@ def centred_step(u: xr.DataArray, densities: xr.Dataset, tau: float) -> xr.DataA
     For contrast: it is consistent, and stable for smooth u if tau is below a quarter of the squared spacing, but new
     values do not depend monotonically on old ones, so that T6 fails.
     """
-    h = _checks.spacing(u)
+    u = _checks.field(u)
+    if u.ndim != 2:
+        raise ValueError(f"u must have 2 dimensions, got {u.ndim}")
+    h, rho = _checks.spacing(u), _checks.densities(densities, like=u)
     slope = np.gradient(u.values, *h)
     steepness = np.sqrt(slope[0] ** 2 + slope[1] ** 2 + 1e-12)  # 0/0 where u is flat
     curvature = sum(np.gradient(s / steepness, h[i], axis=i) for i, s in enumerate(slope))
-    drift = np.gradient(np.log((densities["rho0"] + densities["rho1"]).values), *h)
+    drift = np.gradient(np.log((rho["rho0"] + rho["rho1"]).values), *h)
     rate = steepness * curvature + slope[0] * drift[0] + slope[1] * drift[1]
     return u.copy(data=u.values + tau * rate)
 

@@ -125,3 +125,36 @@ def test_samples_do_not_depend_on_the_direction_of_the_axes():
     at = xr.Dataset({"y": ("point", rng.uniform(-1.0, 1.0, 20)), "x": ("point", rng.uniform(2.0, 5.0, 20))})
     for turned in (u[::-1], u[:, ::-1], u[::-1, ::-1]):
         np.testing.assert_allclose(sample(turned, at), sample(u, at), atol=1e-12)
+
+
+def test_l1_distance_knows_grids_that_differ_by_rounding():
+    u, v = 0.6 - R, 0.5 - R
+    moved = v.assign_coords(x=v["x"] * (1 + 1e-13))
+    assert float(studies.l1_distance(u, moved)) == float(studies.l1_distance(u, v))
+    with pytest.raises(ValueError, match="v must have"):
+        studies.l1_distance(u, v[1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"eps": -1.0}, "eps must"),
+        ({"tau": 0.0}, "tau must"),
+        ({"side": "both"}, "side must"),
+        ({"level": np.nan}, "level"),
+    ],
+)
+def test_level_cut_names_bad_values(change, message):
+    good = {"eps": 0.1, "tau": 0.1, "level": 0.0}
+    with pytest.raises(ValueError, match=message):
+        studies.level_cut(0.5 - R, densities.uniform(GRID), **(good | change))
+
+
+def test_centred_step_takes_densities_in_any_order_of_dimensions():
+    rho = densities.gaussian(GRID, (0.3, 0.0), np.eye(2), (-0.3, 0.2), np.eye(2))
+    u = 0.5 - R
+    np.testing.assert_array_equal(
+        studies.centred_step(u, rho.transpose(*u.dims[::-1]), 1e-3), studies.centred_step(u, rho, 1e-3)
+    )
+    with pytest.raises(ValueError, match="u must have 2 dimensions"):
+        studies.centred_step(u.expand_dims(z=[0.0, 1.0]), rho, 1e-3)
