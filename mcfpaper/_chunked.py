@@ -134,7 +134,6 @@ class ChunkedProblem(Problem):
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         now, was = self._level(u), None if before is None else self._level(before)
-        total = dict.fromkeys(FIGURES, 0.0)
         active, inside = self.fields.near(now, self.eps + 3.0 * max(self.h))
         fields = [now.data, *self.fields.densities]
         if was is not None and was.full is None:

@@ -123,7 +123,7 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
         if longest <= 0:
             raise ValueError("X must spread, got the same point throughout")
         h = longest * (1 + 2 * self.margin) / self.cells
-        n = np.ceil(((high - low) + 2 * self.margin * longest) / h - 1e-9).astype(int)
+        n = np.maximum(np.ceil(((high - low) + 2 * self.margin * longest) / h - 1e-9).astype(int), 2)
         middle, half = (low + high) / 2, n * h / 2
         return grids.grid(n, middle - half, middle + half, DIMS[: X.shape[1]]), h
 
