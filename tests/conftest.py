@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,9 @@ os.environ["MCFPAPER_DATA"] = PRODUCED  # before anything imports mcfpaper; also
 
 for name in ("MCFPAPER_SCALE", "MCFPAPER_ROOT", "MCFPAPER_RECORDS", "MCFPAPER_NOTEBOOK"):
     os.environ.pop(name, None)  # what the caller's shell has set is not what is tested
+
+# A shell's background job ignores Ctrl-C, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first call of a numba kernel compiles it, so neither deadlines nor the "too slow" check measure the code.
 settings.register_profile("local", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
