@@ -26,7 +26,7 @@ class Bricks:
         self.parts, self.least, self.inside, self.outside = parts, least, inside, outside
 
     def replaced(self, parts, found):
-        """With other values of some bricks, and what `bricks.surveyed` says of them."""
+        """With other values of some bricks, and what `bricks.summed` says of them."""
         out = Bricks(self.parts | parts, self.least.copy(), self.inside.copy(), self.outside.copy())
         for t, (least, inside, outside) in found.items():
             out.least[t], out.inside[t], out.outside[t] = least, inside, outside

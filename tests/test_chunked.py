@@ -165,11 +165,9 @@ def test_a_boolean_set():
     """Its front is that of the distances between cell centres, whose kinks the two ways see a little apart."""
     coords = mcf.grid(40)
     u, rho = ellipse(coords) > 0, densities(coords)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the tolerance is not reached
-        lazy = mcf.step(u.chunk(17), rho, 0.1, 0.02).compute()
-        plain = mcf.step(u, rho, 0.1, 0.02)
-    assert float(abs(lazy.u - plain.u).where(abs(plain.u) < 0.1).max()) <= 0.05 * 2 / 40
+    lazy = mcf.step(u.chunk(17), rho, 0.1, 0.02).compute()
+    plain = mcf.step(u, rho, 0.1, 0.02)
+    assert float(abs(lazy.u - plain.u).where(abs(plain.u) < 0.1).max()) <= float(lazy.gap + plain.gap)
 
 
 def test_distances_are_those_of_the_single_block_and_of_any_window():
@@ -180,7 +178,7 @@ def test_distances_are_those_of_the_single_block_and_of_any_window():
     front = curves.Front([curves.Curve(nodes)], (0.1, 0.1))
     field = tiles.CurveField(front.pieces(), (50, 60), (0.1, 0.1))
     whole = field((0, 0), (50, 60))
-    near = abs(whole) < 0.1 * curvedistance.REACH  # farther away the single block sweeps
+    near = abs(whole) < 0.1 * curvedistance.REACH  # farther away the seeds' tree may settle ties otherwise
     np.testing.assert_allclose(whole[near], front.distance((50, 60))[near], atol=1e-13)
     for _ in range(20):
         lo = rng.integers(0, (49, 59))

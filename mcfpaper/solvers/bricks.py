@@ -162,7 +162,7 @@ def read(values, spacing, core):
 
 
 def surveyed(values):
-    """What `move` says of a brick; whether values are infinite, of which sign, or finite."""
+    """What `summed` says of a brick; whether values are infinite, of which sign, or finite."""
     return summed(values)[1], [bool(f(values).any()) for f in (np.isposinf, np.isneginf, np.isfinite)]
 
 
