@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -196,20 +197,30 @@ def test_many_threads_at_once():
         np.testing.assert_array_equal(out, by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
 
 
+def test_who_finds_the_other_thread_busy_works_alone():
+    u = np.random.default_rng(3).standard_normal((40, 50))
+    other, begun, end = morphology._other(), threading.Event(), threading.Event()
+    done = other.start(lambda: begun.set() or end.wait())
+    assert begun.wait(60)
+    assert other.start(print) is None
+    np.testing.assert_array_equal(dilate(u, 5.0, (1.0, 1.0), threads=2), by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
+    end.set()
+    done.get(timeout=60)
+    other.start(begun.clear).get(timeout=60)
+    assert not begun.is_set()
+
+
 class FarEnd:
     """In place of the other thread: works at once, until it meets somebody who has claimed some rows."""
 
     def __init__(self, rows):
         self.rows = rows
 
-    def submit(self, work, plan, to, claims, end):
+    def start(self, work, to, claims, end, ring, plan):
         to.view(np.uint8)[:] = 1
         claims[:, 1 - end] = self.rows
-        work(plan, to, claims, end)
+        work(to, claims, end, ring, plan)
         claims[:, 1 - end] = 0
-        done = Future()
-        done.set_result(None)
-        return done
 
 
 @given(problems(), NORMS, st.integers(0, 400))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import LATTICE, chunkings, densities, fields, grids, radii, sets
 
 from mcfpaper import operators as op
+from mcfpaper.kernels import morphology
 
 balls = st.sampled_from(LATTICE)
 few = settings(max_examples=20)  # xarray, not the kernels, sets the pace
@@ -314,6 +315,21 @@ def test_schedulers_agree(scheduler):
         together = together.compute()
     np.testing.assert_array_equal(together.u, op.dilate(u, 0.17))
     np.testing.assert_array_equal(together.p, op.subgradient(u, rho, 0.17))
+
+
+@pytest.mark.parametrize("processors", [1, 2])
+def test_the_other_thread_helps_with_large_fields_that_are_not_lazy(processors, monkeypatch):
+    calls, start = [], morphology._Parked.start
+    monkeypatch.setattr(morphology._Parked, "start", lambda *args: calls.append(1) or start(*args))
+    monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", processors)
+    u, _ = smooth_problem()
+    alone = [f(u, 0.17) for f in (op.dilate, op.erode)]
+    assert not calls
+    monkeypatch.setattr(op, "TWO_THREADS", u.nbytes)
+    for f, want in zip((op.dilate, op.erode), alone, strict=True):
+        np.testing.assert_array_equal(f(u, 0.17), want)
+        np.testing.assert_array_equal(f(u.chunk(y=20), 0.17).compute(scheduler="threads"), want)
+    assert len(calls) == (2 if processors == 2 else 0)
 
 
 def refuse(block):

@@ -125,9 +125,9 @@ def _lags(flat):
     return lag
 
 
-def memory(size: int, dtype: np.dtype, low: object) -> np.ndarray:
-    """`size` cells of the least value that begin on a cache line."""
-    room = np.full(size + LINE // dtype.itemsize, low, dtype)
+def memory(size: int, dtype: np.dtype) -> np.ndarray:
+    """`size` cells, of any content, that begin on a cache line."""
+    room = np.empty(size + LINE // dtype.itemsize, dtype)
     skip = -room.ctypes.data % LINE // dtype.itemsize
     return room[skip : skip + size]
 
@@ -221,7 +221,7 @@ def sweep(u, out, columns, height, end, claims, sign, base, low, ring, plan):
     Works on ``base + sign u``, with `low` outside, and turns the result back the same way. Planes follow each other at
     `height` rows. A sweep goes from the first row (end 0) or, the ball being symmetric, from the last (end 1) until all
     is done or claimed from the other end: claims[end] counts rows that will be done from there. No lock is needed: what
-    two sweeps do twice, when they meet, they do alike. `ring` is memory(plan.size), all `low`.
+    two sweeps do twice, when they meet, they do alike. `ring` is memory(plan.size).
     """
     _, block, stride, lag, left, home, rows, extra, count, source, delay, shift = plan
     x0, x1 = columns
@@ -230,6 +230,7 @@ def sweep(u, out, columns, height, end, claims, sign, base, low, ring, plan):
     now = np.zeros(last, np.int64)  # the row of each ring where this step begins
     at, row = np.empty(MOST, np.int64), np.empty(MOST, np.int64)
     total = (u.shape[0] - 1) * height + u.shape[1]
+    _fill(ring, 0, ring.size, low)
     for t in range(0, total + lag, block):
         if t - lag >= total - claims[1 - end]:
             break

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, reduce
 from itertools import pairwise
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 import numpy as np
 
@@ -110,17 +111,17 @@ def _run(u, eps, spacing, norm, threads, sign, low):
     columns = list(pairwise(nx * k // panels for k in range(panels + 1)))
     height = ny + tall  # what lies below the last row of a plane is above the first of the next
 
-    def work(plan, to, claims, end):
+    def work(to, claims, end, ring, plan):
         for panel, claim in zip(columns, claims, strict=True):
-            ring = _maxima.memory(plan.size, u.dtype, low)
             _maxima.sweep(solid, to, panel, height, end, claim, factor, base, low, ring, plan)
 
     def result(plan):
         to, claims = np.empty_like(solid), np.zeros((panels, 2), np.int64)
-        other = _other().submit(work, plan, to, claims, 1) if threads > 1 else None
-        work(plan, to, claims, 0)
-        if other is not None and not other.cancel():
-            other.result()
+        rings = [_maxima.memory(plan.size, u.dtype) for _ in range(threads)]
+        helped = threads > 1 and _other().start(work, to, claims, 1, rings[1], plan)
+        work(to, claims, 0, rings[0], plan)
+        if helped:
+            helped.get()
         return to
 
     better = np.minimum if sign < 0 else np.maximum
@@ -128,10 +129,34 @@ def _run(u, eps, spacing, norm, threads, sign, low):
     return reduce(better, map(result, _plans(*ball, height, widest, u.itemsize))).reshape(u.shape)
 
 
+class _Parked:
+    """A thread that waits for work, with less between a call and its start than a pool of threads has."""
+
+    def __init__(self):
+        self._free, self._work = Lock(), SimpleQueue()
+        Thread(target=self._run, name="mcfpaper dilation", daemon=True).start()
+
+    def start(self, work, *args):
+        """Let it run ``work(*args)``, which must not fail; .get() of the answer waits for the end. None: it is busy."""
+        if not self._free.acquire(blocking=False):
+            return None
+        done = SimpleQueue()
+        self._work.put((work, args, done))
+        return done
+
+    def _run(self):
+        while True:
+            work, args, done = self._work.get()
+            work(*args)
+            self._free.release()
+            done.put(None)
+            del work, args, done  # the arrays
+
+
 @lru_cache(maxsize=1)
 def _other():
     """The thread that works from the other end. Who finds it busy does its work himself."""
-    return ThreadPoolExecutor(1)
+    return _Parked()
 
 
 if hasattr(os, "register_at_fork"):
