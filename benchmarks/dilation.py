@@ -36,7 +36,7 @@ def _row(dtype: type, shape: tuple[int, ...], R: int, quick: bool) -> dict:
     for call in rivals.values() if u.ndim == 2 else [*rivals.values(), *slow.values()]:
         np.testing.assert_array_equal(call(), rivals["ours"]())
     cv2.setNumThreads(1)
-    ms = paired(rivals, 1 if quick else 15)
+    ms = paired(rivals, 1 if quick else 25)
     if R <= 16 or quick:  # at R = 32 they take seconds a call
         ms |= paired(slow, 1)
     row = {"dtype": np.dtype(dtype).name, "shape": "×".join(map(str, shape)), "R": R}

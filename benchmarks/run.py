@@ -17,6 +17,7 @@ import importlib
 import json
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -28,14 +29,19 @@ PACKAGES = ("numpy", "numba", "scipy", "scikit-image", "opencv-python-headless",
 
 
 def paired(rivals: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median time of each rival in milliseconds, the rivals taking turns; one call of each goes before, untimed."""
+    """Median time of each rival in milliseconds; one call of each goes before, untimed.
+
+    The rivals take turns, in an order drawn anew for each: a short call is slower after a long one of another rival
+    than after its own kind (memory clocks fall and rise again within about ten milliseconds).
+    """
     for call in rivals.values():
         call()
     times = {name: [] for name in rivals}
+    draw = random.Random(0)
     for _ in range(repeats):
-        for name, call in rivals.items():
+        for name in draw.sample(sorted(rivals), len(rivals)):
             start = time.perf_counter()
-            call()
+            rivals[name]()
             times[name].append((time.perf_counter() - start) * 1e3)
     return {name: statistics.median(t) for name, t in times.items()}
 
