@@ -19,6 +19,8 @@ import os
 import platform
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -81,12 +83,18 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if unknown := set(args.name) - set(names()):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(names())}")
-    for name in args.name or names():
-        rows = importlib.import_module(f"benchmarks.{name}").run(args.quick)
-        path = HERE / "results" / f"{name}{'-quick' * args.quick}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"benchmark": name, "machine": machine(), "rows": rows}, indent=1))
-        print(f"\n{name} ({machine()['cpu']}, {machine()['cores']} cores; {path})\n{table(rows)}", flush=True)
+    chosen = args.name or names()
+    if len(chosen) > 1:  # each in a process of its own: peak memory is that of a process
+        quick = ["--quick"] * args.quick
+        for name in chosen:
+            subprocess.run([sys.executable, "-m", "benchmarks.run", name, *quick], cwd=HERE.parent, check=True)
+        return
+    (name,) = chosen
+    rows = importlib.import_module(f"benchmarks.{name}").run(args.quick)
+    path = HERE / "results" / f"{name}{'-quick' * args.quick}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"benchmark": name, "machine": machine(), "rows": rows}, indent=1))
+    print(f"\n{name} ({machine()['cpu']}, {machine()['cores']} cores; {path})\n{table(rows)}", flush=True)
 
 
 if __name__ == "__main__":
