@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.optimize import brentq
 
@@ -11,9 +13,9 @@ from mcfpaper.solvers import mincut
 SHAPES = [((40,), (0.3,)), ((12, 15), (0.3, 0.3)), ((14, 11), (0.3, 0.2)), ((6, 7, 5), (0.3, 0.2, 0.3))]
 
 
-def all_subsets():
-    """All 2^16 subsets of a 4 x 4 grid."""
-    return (np.arange(2**16)[:, None] >> np.arange(16) & 1).astype(bool).reshape(-1, 4, 4)
+def all_subsets(n):
+    """All subsets of n cells: (2^n, n) booleans."""
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
 
 
 def neighbours(shape, eps, spacing, norm, cells=slice(None)):
@@ -32,14 +34,15 @@ def ball_offsets(shape, eps, spacing, norm):
     return np.stack(np.unravel_index(np.flatnonzero(row), wide), -1) - shape
 
 
-def brute_force(rho0, rho1, w, eps, norm):
+def brute_force(rho0, rho1, w, eps, norm, spacing=(1.0, 1.0)):
     """Least value and minimal and maximal minimiser of sum rho0 (grown - a) + rho1 (a - shrunk) - w a, in integers."""
-    a = all_subsets().reshape(-1, 16)
-    ball = neighbours((4, 4), eps, (1.0, 1.0), norm).astype(int)
+    shape = w.shape
+    a = all_subsets(w.size)
+    ball = neighbours(shape, eps, spacing, norm).astype(np.float32)
     grown, shrunk = a @ ball > 0, ~(~a @ ball > 0)
     value = (grown & ~a) @ rho0.ravel() + (a & ~shrunk) @ rho1.ravel() - a @ w.ravel()
     best = a[value == value.min()]
-    return value.min(), best.all(0).reshape(4, 4), best.any(0).reshape(4, 4)
+    return value.min(), best.all(0).reshape(shape), best.any(0).reshape(shape)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -70,6 +73,59 @@ def test_brute_force_real_data(seed):
     _, small, large = brute_force(*quanta, eps, "lattice")
     np.testing.assert_array_equal(cut.minimal, small)
     np.testing.assert_array_equal(cut.maximal, large)
+
+
+@st.composite
+def tied(draw, shapes):
+    """Small integers, of which some weigh up to 2^30 times as much and some nothing, a radius, a spacing, a norm."""
+    shape = draw(st.sampled_from(shapes))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    top = draw(st.integers(1, 5))
+    rho0, rho1 = rng.integers(0, top + 1, (2, *shape)) << draw(st.sampled_from([0, 30])) * rng.integers(0, 2, shape)
+    w = rng.integers(-2 * top, 2 * top + 1, shape) << draw(st.sampled_from([0, 30])) * rng.integers(0, 2, shape)
+    spacing = [draw(st.sampled_from([0.7, 1.0, 1.3])) for _ in shape]
+    eps = draw(st.sampled_from([0.3, 0.7, 1.1, 1.4, 2.3, 3.0, 50.0]))
+    return rho0, rho1, w, eps, spacing, draw(st.sampled_from(NORMS))
+
+
+@given(tied([(12,), (3, 4), (2, 2, 3), (1, 5, 2)]), st.sampled_from([2.0**-990, 2.0**-40, 1.0, 2.0**960]))
+@settings(max_examples=150)
+def test_ties_survive_floating_point(problem, unit):
+    """Masses in whole multiples of a power of two, weights as quotients by eps: exact all the same."""
+    rho0, rho1, w, eps, spacing, norm = problem
+    _, small, large = brute_force(rho0, rho1, w, eps, norm, spacing)
+    cut = mincut.solve(rho0 * unit, rho1 * unit, w * unit / eps, eps, spacing, norm)
+    np.testing.assert_array_equal(cut.minimal, small)
+    np.testing.assert_array_equal(cut.maximal, large)
+
+
+@given(tied([(30,), (6, 7), (3, 4, 5), (1, 9, 2)]))
+@settings(max_examples=100)
+def test_plain_graph_with_ties(problem):
+    from benchmarks.exact_step import plain_graph
+
+    rho0, rho1, w, eps, spacing, norm = problem
+    cut = mincut.solve(rho0, rho1, w / eps, eps, spacing, norm)
+    ball = ball_offsets(w.shape, eps, spacing, norm)
+    for which in ("minimal", "maximal"):
+        np.testing.assert_array_equal(getattr(cut, which), plain_graph(rho0, rho1, w, ball, which))
+
+
+@given(tied([(12,), (3, 4), (2, 2, 3)]))
+@settings(max_examples=40)
+def test_every_level_of_the_proximal_solution_by_all_sets(problem):
+    """{u > t} and, from the problem turned over, {u >= t} at all levels, tied values of u among them."""
+    rho0, rho1, w, eps, spacing, norm = problem
+    rho0, rho1 = rho0 % 8, rho1 % 8
+    f = w % 17 - 8.0
+    f.flat[:2] = -8, 8
+    u = mincut.proximal(rho0, rho1, f, eps, eps, spacing, norm, depth=4)
+    v = mincut.proximal(rho1, rho0, -f, eps, eps, spacing, norm, depth=4)  # of -f: -u
+    for t in range(-7, 8):
+        weight = ((rho0 + rho1) * (f - t)).astype(int)
+        _, small, large = brute_force(rho0, rho1, weight, eps, norm, spacing)
+        np.testing.assert_array_equal(u.lower >= t, small)
+        np.testing.assert_array_equal(v.lower < -t, large)
 
 
 @pytest.mark.parametrize(("shape", "spacing"), SHAPES)
@@ -180,6 +236,15 @@ def test_minimal_and_maximal_differ():
     np.testing.assert_array_equal(longer.minimal, f > 0)
 
 
+def test_a_forced_cell_is_in_whatever_it_costs():
+    """A cell forced in among cells forced out costs all the mass of its ball, and rounding may not make that a tie."""
+    for shape in ((5,), (3, 3), (70, 70)):
+        one, g = np.ones(shape), np.full(shape, -np.inf)
+        g[tuple(n // 2 for n in shape)] = np.inf
+        for a in mincut.solve(one, one, g, 1.5, (1.0,) * len(shape))[:2]:
+            np.testing.assert_array_equal(a, g > 0)
+
+
 def planar_root(b0, eps, tau):
     """O1, A = {x > b}: the balance of mass at b, for the two densities of the next test."""
 
@@ -248,13 +313,13 @@ def test_forced_cells_and_guess():
         np.testing.assert_array_equal(getattr(one, side), getattr(first, side))
 
 
-@pytest.mark.parametrize("eps", [0.5, 7.5, 100.0])
+@pytest.mark.parametrize("eps", [0.5, 7.5, 100.0, 1e30, 1e200])
 def test_extreme_balls(eps):
     """A ball of one cell (no perimeter at all), and balls wider than the box (all or nothing moves)."""
     rng = np.random.default_rng(3)
     rho0, rho1, g = *rng.random((2, 4, 4)), rng.normal(size=(4, 4))
     cut = mincut.solve(rho0, rho1, g, eps, (1.0, 1.0))
-    quanta = [np.rint(v / cut.info["quantum"]).astype(int) for v in (rho0, rho1, eps * g)]
+    quanta = [np.rint(np.clip(v / cut.info["quantum"], -(2**55), 2**55)).astype(int) for v in (rho0, rho1, eps * g)]
     _, small, large = brute_force(*quanta, eps, "lattice")
     np.testing.assert_array_equal(cut.minimal, small)
     np.testing.assert_array_equal(cut.maximal, large)

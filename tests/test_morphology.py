@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -52,17 +54,51 @@ def by_offsets(u, eps, spacing, norm, better=np.maximum, low=-np.inf):
     return out
 
 
+def guarded(u, outside):
+    """The same values in memory between others, which may not be read."""
+    line = np.full(3 * u.size, outside, u.dtype)
+    line[u.size : -u.size] = u.reshape(-1)
+    return line[u.size : -u.size].reshape(u.shape)
+
+
 @given(problems(), NORMS)
 @quick
 def test_equals_the_maximum_over_offsets(problem, norm):
     u, eps, spacing = problem
-    before = u.copy()
+    high, low = (True, False) if u.dtype == bool else (np.inf, -np.inf)
+    above, below = guarded(u, high), guarded(u, low)
     for threads in (1, 2):
-        up, down = dilate(u, eps, spacing, norm, threads), erode(u, eps, spacing, norm, threads)
+        up, down = dilate(above, eps, spacing, norm, threads), erode(below, eps, spacing, norm, threads)
         assert up.dtype == down.dtype == u.dtype
         np.testing.assert_array_equal(up, by_offsets(u, eps, spacing, norm))
         np.testing.assert_array_equal(down, by_offsets(u, eps, spacing, norm, np.minimum, np.inf))
-    np.testing.assert_array_equal(u, before)
+    np.testing.assert_array_equal(above, u)
+    np.testing.assert_array_equal(below, u)
+
+
+@pytest.mark.parametrize("eps", [1e19, 1e160, 1.79e308])
+@pytest.mark.parametrize("h", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("norm", balls.NORMS)
+def test_any_radius_and_any_unit(norm, h, eps):
+    """Balls beyond every number of cells, and the same ball in units whose squares leave the range of numbers."""
+    u = np.random.default_rng(5).standard_normal((3, 4))
+    np.testing.assert_array_equal(dilate(u, eps, (1.0, 0.5), norm), np.full(u.shape, u.max()))
+    np.testing.assert_array_equal(dilate(u, 1.5 * h, (h, 0.5 * h), norm), by_offsets(u, 1.5, (1.0, 0.5), norm))
+    assert min(halo(eps, (1.0, 0.01))) > 1e18
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, np.uint64, np.longdouble, ">f4", "O"])
+def test_other_types_become_float64(dtype):
+    u = np.arange(12).reshape(3, 4).astype(dtype)
+    got = dilate(u, 1.0, (1.0, 1.0))
+    assert got.dtype == np.float64
+    np.testing.assert_array_equal(got, by_offsets(u.astype(float), 1.0, (1.0, 1.0), "lattice"))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 3)])
+def test_no_cells(shape):
+    for f in (dilate, erode, argdilate):
+        assert f(np.zeros(shape), 2.0, (1.0,) * len(shape)).shape == shape
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.bool_])
@@ -100,7 +136,9 @@ def test_balls_in_parts(dtype, monkeypatch):
 
 def test_strides_and_other_types():
     u = np.random.default_rng(1).integers(-50, 50, (20, 30, 2))
-    for view in (u[..., 0], u[::-2, ::3, 1], u[..., 0].T, np.asfortranarray(u[..., 1])):
+    frozen = u[..., 1].astype(float)
+    frozen.flags.writeable = False
+    for view in (u[..., 0], u[::-2, ::3, 1], u[..., 0].T, np.asfortranarray(u[..., 1]), frozen):
         got = dilate(view, 3.0, (1.0, 1.0))
         assert got.dtype == np.float64
         np.testing.assert_array_equal(got, by_offsets(view.astype(float), 3.0, (1.0, 1.0), "lattice"))
@@ -177,6 +215,14 @@ def test_programs_are_short(R, loads):
         assert max(map(len, program.stages[1:])) == 2
 
 
+@pytest.mark.parametrize("R", [2, 3, 4, 6, 8, 12])
+def test_programs_of_solid_balls_are_short(R):
+    """Less than one load a row of the ball, of which there are about pi R^2."""
+    stages = [stage for part in morphology._parts(R, (1.0,) * 3, "lattice", (64,) * 3) for stage in part]
+    rows, _ = balls.lattice_ball(R, (1.0,) * 3)
+    assert sum(map(len, stages)) < len(rows)
+
+
 @given(st.floats(0, 14), st.sampled_from([0.4, 1.0, 1.3]), NORMS)
 @quick
 def test_programs_make_the_ball(eps, width, norm):
@@ -205,9 +251,66 @@ def test_who_finds_the_other_thread_busy_works_alone():
     assert other.start(print) is None
     np.testing.assert_array_equal(dilate(u, 5.0, (1.0, 1.0), threads=2), by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
     end.set()
-    done.get(timeout=60)
-    other.start(begun.clear).get(timeout=60)
+    assert done.get(timeout=60) is None
+    assert other.start(begun.clear).get(timeout=60) is None
     assert not begun.is_set()
+
+
+def test_errors_of_the_other_thread_reach_the_caller(monkeypatch):
+    u = np.random.default_rng(3).standard_normal((40, 50))
+    sweep, main = morphology._maxima.sweep, threading.get_ident()
+
+    def full(*args):
+        if threading.get_ident() != main:
+            raise OSError("no space left")  # where kernels are kept, say
+        sweep(*args)
+
+    monkeypatch.setattr(morphology._maxima, "sweep", full)
+    with pytest.raises(OSError, match="no space"):
+        dilate(u, 5.0, (1.0, 1.0), threads=2)
+    monkeypatch.undo()
+    assert morphology._other().start(int).get(timeout=60) is None
+    np.testing.assert_array_equal(dilate(u, 5.0, (1.0, 1.0), threads=2), by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
+
+
+def test_a_call_that_is_interrupted_leaves_the_other_thread_in_order(monkeypatch):
+    u = np.random.default_rng(3).standard_normal((40, 50))
+    sweep, main = morphology._maxima.sweep, threading.get_ident()
+
+    def interrupted(*args):
+        if threading.get_ident() == main:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        sweep(*args)
+
+    for threads_of_the_next in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(morphology._maxima, "sweep", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                dilate(u + 1, 5.0, (1.0, 1.0), threads=2)
+        got = dilate(u, 5.0, (1.0, 1.0), threads=threads_of_the_next)
+        np.testing.assert_array_equal(got, by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
+
+
+def test_without_threads_the_caller_does_all(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(morphology.Thread, "start", refuse)
+    alone = morphology._Parked()
+    monkeypatch.setattr(morphology, "_other", lambda: alone)
+    u = np.random.default_rng(3).standard_normal((40, 50))
+    np.testing.assert_array_equal(dilate(u, 5.0, (1.0, 1.0), threads=2), by_offsets(u, 5.0, (1.0, 1.0), "lattice"))
+
+
+def test_the_other_thread_keeps_no_arrays():
+    u = np.random.default_rng(3).standard_normal((40, 50))
+    got = dilate(u, 5.0, (1.0, 1.0), threads=2)
+    given, result = weakref.ref(u), weakref.ref(got if got.base is None else got.base)
+    del u, got
+    morphology._other().start(int).get(timeout=60)  # it has come back for more
+    assert given() is None
+    assert result() is None
 
 
 class FarEnd:
@@ -235,17 +338,24 @@ def test_two_ends_meet_anywhere(problem, norm, rows):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
-def test_forked_worker():
-    """A child has no second thread, whatever its parent had."""
-    code = """
+@pytest.mark.parametrize("busy", [False, True])
+def test_forked_worker(busy):
+    """A child has no second thread, whatever its parent had, and starts one of its own."""
+    code = f"""
 import os
+import threading
 import numpy as np
-from mcfpaper.kernels.morphology import dilate
+from mcfpaper.kernels.morphology import _other, dilate
 u = np.random.default_rng(4).standard_normal((300, 300))
 want = dilate(u, 4.0, (1.0, 1.0), threads=2)
+end = threading.Event()
+if {busy}:
+    _other().start(end.wait)
 child = os.fork()
 if not child:
-    os._exit(int((dilate(u, 4.0, (1.0, 1.0), threads=2) != want).any()))
+    right = (dilate(u, 4.0, (1.0, 1.0), threads=2) == want).all()
+    os._exit(int(not (right and _other().start(int).get(timeout=60) is None)))
+end.set()
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
@@ -254,7 +364,9 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_spawned_worker():
     u = np.random.default_rng(4).random((8, 9)) > 0.8
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        np.testing.assert_array_equal(pool.submit(dilate, u, 2.0, (1.0, 1.0)).result(), dilate(u, 2.0, (1.0, 1.0)))
+        for threads in (1, 2):
+            got = pool.submit(dilate, u, 2.0, (1.0, 1.0), threads=threads).result()
+            np.testing.assert_array_equal(got, dilate(u, 2.0, (1.0, 1.0)))
 
 
 def test_the_benchmark_runs(tmp_path, monkeypatch, capsys):

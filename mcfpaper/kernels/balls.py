@@ -12,6 +12,7 @@ import numpy as np
 
 NORMS = ("lattice", "box", "diamond")
 SLACK = 1e-9  # relative: a ball is closed, and eps/h may be off an integer by rounding
+FAR = 2.0**62  # cells: beyond every array
 
 
 def reach(eps: float, spacing: Sequence[float], shape: Sequence[int] | None = None) -> tuple[int, ...]:
@@ -26,7 +27,7 @@ def reach(eps: float, spacing: Sequence[float], shape: Sequence[int] | None = No
     shape : sequence of int, optional
         Shape of the array that the ball will act on: longer offsets leave it and are not counted.
     """
-    cells = [eps * (1 + SLACK) / h for h in spacing]
+    cells = [min(eps * (1 + SLACK) / h, FAR) for h in spacing]
     if shape is not None:
         cells = [min(c, n - 1) for c, n in zip(cells, shape, strict=True)]
     return tuple(max(int(c), 0) for c in cells)
@@ -65,8 +66,9 @@ def lattice_ball(
     cells = reach(eps, spacing, shape)
     axes = [np.arange(-n, n + 1) for n in cells[:-1]]
     rows = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes)) if axes else np.zeros((1, 0), int)
-    length = np.abs(rows) * np.asarray(spacing[:-1], float)
-    limit = eps * (1 + SLACK)
+    unit = max(spacing)  # so that no square overflows
+    length = np.abs(rows) * (np.asarray(spacing[:-1], float) / unit)
+    limit = min(eps / unit * (1 + SLACK), FAR)
     if norm == "box":
         room = np.full(len(rows), limit)
     elif norm == "diamond":
@@ -75,8 +77,8 @@ def lattice_ball(
         room = limit**2 - (length**2).sum(1)
         room = np.where(room >= 0, np.sqrt(np.abs(room)), -1.0)
     inside = room >= 0
-    half = np.minimum((room[inside] / spacing[-1]).astype(np.int64), cells[-1])
-    return rows[inside].astype(np.int64), half
+    half = np.minimum(room[inside] / (spacing[-1] / unit), cells[-1])
+    return rows[inside].astype(np.int64), half.astype(np.int64)
 
 
 def offsets(rows: np.ndarray, half: np.ndarray) -> np.ndarray:

@@ -120,8 +120,8 @@ def _run(u, eps, spacing, norm, threads, sign, low):
         rings = [_maxima.memory(plan.size, u.dtype) for _ in range(threads)]
         helped = threads > 1 and _other().start(work, to, claims, 1, rings[1], plan)
         work(to, claims, 0, rings[0], plan)
-        if helped:
-            helped.get()
+        if helped and (error := helped.get()):
+            raise error
         return to
 
     better = np.minimum if sign < 0 else np.maximum
@@ -134,10 +134,13 @@ class _Parked:
 
     def __init__(self):
         self._free, self._work = Lock(), SimpleQueue()
-        Thread(target=self._run, name="mcfpaper dilation", daemon=True).start()
+        try:
+            Thread(target=self._run, name="mcfpaper dilation", daemon=True).start()
+        except RuntimeError:  # no thread is to be had: busy for ever
+            self._free.acquire()
 
     def start(self, work, *args):
-        """Let it run ``work(*args)``, which must not fail; .get() of the answer waits for the end. None: it is busy."""
+        """Let it run ``work(*args)``; .get() of the answer waits for its end and gives its error. None: it is busy."""
         if not self._free.acquire(blocking=False):
             return None
         done = SimpleQueue()
@@ -147,10 +150,14 @@ class _Parked:
     def _run(self):
         while True:
             work, args, done = self._work.get()
-            work(*args)
+            error = None
+            try:
+                work(*args)
+            except BaseException as failure:  # raised where it is waited for
+                error = failure
             self._free.release()
-            done.put(None)
-            del work, args, done  # the arrays
+            done.put(error)
+            del work, args, done, error  # the arrays
 
 
 @lru_cache(maxsize=1)

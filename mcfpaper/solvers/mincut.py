@@ -8,7 +8,8 @@ Every problem has the form: minimise over the subsets A of the grid
 adversarial risk g = (rho1 - rho0)/eps. Masses are rounded to integer multiples of a quantum, a power of two of about
 2^-60 of all the mass that could move, and the rounded problem is solved exactly: ties, and so the minimal and the
 maximal minimiser, are exact. The quantum depends on rho0, rho1, eps and the grid but not on g, and rounding is
-monotone: from g <= g' follow the inclusions of T5 and T6 with no tolerance.
+monotone: from g <= g' follow the inclusions of T5 and T6 with no tolerance. Small grids have the quantum of one of
+SMALL cells: it must be coarse beside the error of eps g in floating point, which would break ties.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mcfpaper.kernels.morphology import dilate, erode
 from mcfpaper.solvers.cutgraph import CutProblem, ball_offsets
 
 SIDES = ("minimal", "maximal", "both")
+SMALL = 1 << 12  # cells: weights stay below 2^48 quanta, of which rounding (a few units of 2^-53) loses 1/8
 
 
 class Cut(NamedTuple):
@@ -47,18 +49,25 @@ class Quantiser:
     def __init__(self, rho0, rho1, eps: float, spacing: Sequence[float], norm: str) -> None:
         points = len(ball_offsets(eps, spacing, norm, rho0.shape)) + 1
         top = max(rho0.max(initial=0), rho1.max(initial=0))
-        room = 60 - np.log2(rho0.size * (points + 5.0))
-        self.scale = 2.0 ** np.floor(room - np.log2(top)) if top > 0 else 1.0
-        self.masses = [np.rint(r * self.scale).astype(np.int64) for r in (rho0, rho1)]
+        room = 60 - np.log2(max(rho0.size, SMALL) * (points + 5.0))
+        self.places = int(np.floor(room - np.log2(top))) if top > 0 else 0  # binary ones that are kept
+        self.masses = [self._rounded(r).astype(np.int64) for r in (rho0, rho1)]
         # More than all the mass that a cell can receive: a larger weight decides the cell by itself.
         self.limit = (points + 1) * max(int(q.max(initial=0)) for q in self.masses) + 1
         self.eps = eps
 
     def weight(self, g: np.ndarray) -> np.ndarray:
         """eps g in quanta, cut off at +-limit (which changes no minimiser)."""
-        unit = self.eps * self.scale
-        quanta = np.rint(np.clip(g, -2 * self.limit / unit, 2 * self.limit / unit) * unit)
+        with np.errstate(over="ignore"):
+            quanta = self._rounded(self.eps * g)
         return np.clip(quanta, -self.limit, self.limit).astype(np.int64)
+
+    @property
+    def quantum(self) -> float:
+        return float(np.ldexp(1.0, -self.places))
+
+    def _rounded(self, v):
+        return np.rint(np.ldexp(v, self.places))
 
 
 def _arrays(rho0, rho1, g, spacing):
@@ -144,7 +153,7 @@ def solve(
     problem = CutProblem(*quanta.masses, eps, spacing, norm, potential)
     sets = problem.solve(quanta.weight(g), side=side)
     info = problem.info() | {
-        "quantum": float(1 / quanta.scale),
+        "quantum": quanta.quantum,
         "value": energy(sets[0], rho0, rho1, g, eps, spacing, norm),
     }
     return Cut(sets[0] if side != "maximal" else None, sets[-1] if side != "minimal" else None, info)
@@ -196,5 +205,5 @@ def proximal(
         (a,) = problem.solve(quanta.weight(rho * (f - level) / tau), k, "minimal")
         k = 2 * k + a
     step = (high - low) / 2**depth
-    info = problem.info() | {"quantum": float(1 / quanta.scale), "resolution": float(step), "cuts": depth}
+    info = problem.info() | {"quantum": quanta.quantum, "resolution": float(step), "cuts": depth}
     return Levels(low + k * step, low + (k + 1) * step, info)
