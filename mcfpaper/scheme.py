@@ -23,6 +23,10 @@ from mcfpaper.trajectory import Writer, open_trajectory
 def robust_classifier(densities: xr.Dataset, eps: float, side: str = "minimal", ball: str = "lattice") -> xr.DataArray:
     """Return an exact minimiser of the adversarial risk on the grid, by a minimum cut (D4, T1, D9).
 
+    Densities are first rounded to multiples of a power of two, about 2^-60 of (cells times cells of a ball times the
+    largest density). In these the answer is exact, ties included; cells where both densities are too small to count
+    are tied: outside the minimal set, inside the maximal one.
+
     Parameters
     ----------
     densities : xarray.Dataset
@@ -86,7 +90,7 @@ def step(
         Time step, a length squared; the number `eps` by default.
     method : {"smooth", "exact"}
         "smooth": isotropic and sub-cell, for flows. "exact": the minimum cut on the lattice, exact for sets of whole
-        cells, with the facets that a lattice ball brings.
+        cells and densities rounded as in `robust_classifier`, with the facets that a lattice ball brings.
     ball : {"lattice", "box", "diamond"}, optional
         The ball of the exact method, "lattice" by default; the smooth method has the "isotropic" one only.
     side : {"minimal", "maximal"}

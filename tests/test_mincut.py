@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.optimize import brentq
+from scipy.spatial import ConvexHull
 
+from mcfpaper import oracles
 from mcfpaper.kernels.balls import NORMS
 from mcfpaper.solvers import mincut
 
@@ -69,6 +71,8 @@ def test_brute_force_real_data(seed):
     rng = np.random.default_rng(seed)
     (rho0, rho1), g, eps = rng.random((2, 4, 4)), rng.normal(size=(4, 4)) * 1.5, 1.5
     cut = mincut.solve(rho0, rho1, g, eps, (1.0, 1.0))
+    # 2^-60 of the mass that could move on 4096 cells, 9 in a ball and each in some terms more, as a power of two
+    assert cut.info["quantum"] <= 2.0**-59 * 4096 * (9 + 5) * max(rho0.max(), rho1.max())
     quanta = [np.rint(v / cut.info["quantum"]).astype(int) for v in (rho0, rho1, eps * g)]
     _, small, large = brute_force(*quanta, eps, "lattice")
     np.testing.assert_array_equal(cut.minimal, small)
@@ -294,6 +298,59 @@ def test_O2_disc_to_the_anisotropy_of_the_lattice():
         np.testing.assert_array_equal(image, a)
     # the radius falls below what survives: the empty set is exact (O2, with a margin for the lattice)
     assert not mincut.solve(half, half, (0.45 - r) / tau, tau, (h, h)).maximal.any()
+
+
+def largest_turn(cells):
+    """Largest angle between neighbouring edges of the lattice disc's convex hull."""
+    z = ball_offsets((2 * int(cells) + 1,) * 2, cells, (1.0, 1.0), "lattice")
+    corners = z[ConvexHull(z).vertices]
+    edges = np.diff(corners, axis=0, append=corners[:1]) @ [1, 1j]
+    return np.abs(np.angle(np.roll(edges, -1) / edges)).max()
+
+
+@pytest.mark.parametrize("complement", [False, True])
+@pytest.mark.parametrize(("n", "eps", "tau"), [(128, 0.05, 0.05), (192, 0.1, 0.02)])
+def test_O1_radial_asymmetric_to_the_anisotropy_of_the_lattice(n, eps, tau, complement):
+    """The front holds a circle of the exact radius between its circles, and those are a facetted front's, to a cell.
+
+    Curvature for a lattice ball sits in facets with the normals of the ball's hull: between two of them, an angle b
+    apart, a corner is left at most, 1/cos(b/2) times as far out as the facets.
+    """
+
+    def rho0(r):
+        return 0.2 + 0.5 * r**2
+
+    def rho1(r):
+        return np.exp(-2 * r**2)
+
+    h = 2 / n
+    x = -1 + h * (np.arange(n) + 0.5)
+    r = np.hypot(*np.meshgrid(x, x))
+    exact = oracles.radial_step(0.6, rho0, rho1, eps, tau, complement=complement)
+    f = (r - 0.6) if complement else (0.6 - r)
+    for a in mincut.solve(rho0(r), rho1(r), (rho0(r) + rho1(r)) * f / tau, eps, (h, h))[:2]:
+        ball = ~a if complement else a
+        far, near = r[ball].max(), r[~ball].min()
+        assert near - h <= exact <= far + h
+        assert far - near <= exact * (1 / np.cos(largest_turn(eps / h) / 2) - 1) + 2 * h
+
+
+def test_O1_intervals():
+    """In one dimension there is no anisotropy: both ends to one cell, for an interval and its complement."""
+    n, eps, tau = 1200, 0.1, 0.15
+    h = 6.0 / n
+    x = -3 + h * (np.arange(n) + 0.5)
+    rho0, rho1 = 0.6 * np.exp(-(x**2) / 3), 0.9 * np.exp(-(x**2))
+    for sign in (1, -1):
+        exact = oracles.radial_step(
+            1.0, lambda r: 0.6 * np.exp(-(r**2) / 3), lambda r: 0.9 * np.exp(-(r**2)), eps, tau, 1, complement=sign < 0
+        )
+        assert abs(exact - 1.0) > 5 * h
+        for a in mincut.solve(rho0, rho1, sign * (rho0 + rho1) * (1.0 - abs(x)) / tau, eps, (h,))[:2]:
+            ball = a if sign > 0 else ~a
+            np.testing.assert_array_equal(
+                ball[np.abs(np.abs(x) - exact) > h], (abs(x) < exact)[abs(abs(x) - exact) > h]
+            )
 
 
 def test_forced_cells_and_guess():

@@ -95,6 +95,21 @@ def test_fields_keep_dtype_coordinates_and_attributes_and_are_not_modified(probl
     xr.testing.assert_identical(u, before)
 
 
+@pytest.mark.parametrize("eps", [1e3, 1e30, 1e308])
+@pytest.mark.parametrize("ball", LATTICE)
+def test_budgets_beyond_the_box(eps, ball):
+    """All cells are in every ball, on one block and on many: D5 and D6 by hand."""
+    u, rho = smooth_problem(12)
+    lazy, inside, cell = u.chunk(y=5), u > 0, 1 / 36
+    np.testing.assert_array_equal(op.dilate(u, eps, ball), np.full(u.shape, u.max()))
+    np.testing.assert_array_equal(op.erode(lazy, eps, ball).compute(), np.full(u.shape, u.min()))
+    total = float(((u.max() - u) * rho.rho0 + (u - u.min()) * rho.rho1).sum()) * cell
+    assert float(op.nonlocal_tv(lazy, rho, eps, ball)) * eps == pytest.approx(total, rel=1e-12)
+    total = float(rho.rho0.where(~inside, 0.0).sum() + rho.rho1.where(inside, 0.0).sum()) * cell
+    assert float(op.nonlocal_perimeter(u, rho, eps, ball)) * eps == pytest.approx(total, rel=1e-12)
+    assert float(op.subgradient(lazy, rho, eps, ball).sum()) * eps == pytest.approx(0, abs=1e-10)
+
+
 @few
 @given(problems(sets))
 def test_adversarial_risk_is_risk_plus_eps_times_perimeter(problem):
@@ -202,6 +217,18 @@ def test_subgradient_is_an_element_of_the_subdifferential(problem):
 
 
 @few
+@given(problems())
+def test_nothing_is_written_to_arguments(problem):
+    u, rho, eps, ball = problem
+    u_before, rho_before = u.copy(deep=True), rho.copy(deep=True)
+    for functional in (op.nonlocal_tv, op.nonlocal_perimeter, op.adversarial_risk, op.subgradient):
+        functional(u, rho, eps, ball)
+    op.risk(u, rho)
+    xr.testing.assert_identical(u, u_before)
+    xr.testing.assert_identical(rho, rho_before)
+
+
+@few
 @given(problems(), st.data())
 def test_order_and_direction_of_the_axes_do_not_matter(problem, data):
     u, rho, eps, ball = problem
@@ -215,15 +242,20 @@ def test_order_and_direction_of_the_axes_do_not_matter(problem, data):
 
 
 @few
-@given(problems(dims=st.just(2)), st.integers(1, 3))
-def test_quarter_turns(problem, turns):
-    u, _, eps, ball = problem
-    h, axis = 0.3, np.arange(max(u.shape))
-    eps = max(eps, h)
-    values = np.pad(u.values, [(0, len(axis) - n) for n in u.shape])
-    u = xr.DataArray(values, {"y": h * axis, "x": h * axis}, ("y", "x"))
-    turned = op.dilate(u.copy(data=np.rot90(values, turns)), eps, ball)
-    np.testing.assert_array_equal(turned, np.rot90(op.dilate(u, eps, ball), turns))
+@given(problems(dims=st.integers(2, 3)), st.integers(1, 3), st.data())
+def test_quarter_turns(problem, turns, data):
+    u, rho, eps, ball = problem
+    h, n = 0.3, max(u.shape)
+    eps, axes = max(eps, h), data.draw(st.permutations(range(u.ndim)))[:2]
+    fields = [np.pad(v.transpose(*u.dims).values, [(0, n - k) for k in u.shape]) for v in (u, rho.rho0, rho.rho1)]
+    coords = {dim: h * np.arange(n) for dim in u.dims}
+    before, after = (
+        xr.Dataset({name: (u.dims, turn(f)) for name, f in zip(("u", "rho0", "rho1"), fields, strict=True)}, coords)
+        for turn in (np.copy, lambda f: np.rot90(f, turns, axes))
+    )
+    there = np.rot90(op.dilate(before.u, eps, ball), turns, axes)
+    np.testing.assert_array_equal(op.dilate(after.u, eps, ball), there)
+    assert same(op.nonlocal_tv(after.u, after, eps, ball), op.nonlocal_tv(before.u, before, eps, ball))
 
 
 @few

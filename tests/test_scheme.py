@@ -196,6 +196,18 @@ def test_order_of_dimensions_is_free(drawn):
     xr.testing.assert_equal(turned.minimal.transpose(*a.dims), out.minimal)
 
 
+def test_nothing_is_written_to_arguments():
+    a, rho = problem()
+    f = mcf.signed_distance(a)
+    a_before, f_before, rho_before = (v.copy(deep=True) for v in (a, f, rho))
+    mcf.robust_classifier(rho, 0.2)
+    for u in (a, f):
+        mcf.step(u, rho, 0.2, 0.03, **EXACT)
+    mcf.proximal(f, rho, 0.2, 0.03, levels=3, **EXACT)
+    for v, before in ((a, a_before), (f, f_before), (rho, rho_before)):
+        xr.testing.assert_identical(v, before)
+
+
 def test_iterated_steps_are_the_trajectory():
     a, rho = problem()
     run = mcf.evolve(a, rho, 0.2, t_end=0.09, tau=0.03, **EXACT)

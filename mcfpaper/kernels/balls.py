@@ -27,7 +27,7 @@ def reach(eps: float, spacing: Sequence[float], shape: Sequence[int] | None = No
     shape : sequence of int, optional
         Shape of the array that the ball will act on: longer offsets leave it and are not counted.
     """
-    cells = [min(eps * (1 + SLACK) / h, FAR) for h in spacing]
+    cells = [min(eps * (1 + SLACK) / float(h), FAR) for h in spacing]
     if shape is not None:
         cells = [min(c, n - 1) for c, n in zip(cells, shape, strict=True)]
     return tuple(max(int(c), 0) for c in cells)
@@ -66,7 +66,7 @@ def lattice_ball(
     cells = reach(eps, spacing, shape)
     axes = [np.arange(-n, n + 1) for n in cells[:-1]]
     rows = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes)) if axes else np.zeros((1, 0), int)
-    unit = max(spacing)  # so that no square overflows
+    unit = float(max(spacing))  # so that no square overflows
     length = np.abs(rows) * (np.asarray(spacing[:-1], float) / unit)
     limit = min(eps / unit * (1 + SLACK), FAR)
     if norm == "box":
