@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import numpy as np
@@ -191,7 +191,7 @@ def _points(u: np.ndarray, log: Field, field: Field | None, step: float, times: 
     b, gone = np.empty((len(times), jumps.size)), np.full(jumps.size, np.inf)
 
     def rate(_, y):
-        return -log(y[:, None], 1)
+        return -log(np.clip(y, *edges)[:, None], 1)  # beyond the box, where trial steps may go, a spline soon overflows
 
     def outside(_, y):
         return (y[0] - edges[0]) * (edges[1] - y[0])
@@ -199,7 +199,7 @@ def _points(u: np.ndarray, log: Field, field: Field | None, step: float, times: 
     outside.terminal = True
     for m, i in enumerate(jumps):
         ends = i * step, (i + 1) * step
-        start = np.mean(ends) if field is None else brentq(lambda y: float(field(np.array([[y]]))[0]), *ends)
+        start = np.mean(ends) if field is None else _crossing(lambda y: float(field(np.array([[y]]))[0]), *ends)
         span = (0.0, max(times[-1], 1e-300))
         done = solve_ivp(rate, span, [start], "DOP853", times, rtol=tolerance, atol=tolerance * step, events=outside)
         if done.status < 0:
@@ -209,3 +209,11 @@ def _points(u: np.ndarray, log: Field, field: Field | None, step: float, times: 
             gone[m] = done.t_events[0][0]
             b[done.y.shape[1] :, m] = edges[0] if done.y_events[0][0][0] < np.mean(edges) else edges[1]
     return b, gone, np.where(u[jumps] > 0, 1, -1)
+
+
+def _crossing(f: Callable[[float], float], a: float, b: float) -> float:
+    """A root between two cell centres on either side of a front, one of which may be the front but for rounding."""
+    at_a, at_b = f(a), f(b)
+    if (at_a > 0) == (at_b > 0):
+        return a if abs(at_a) <= abs(at_b) else b
+    return brentq(f, a, b)

@@ -205,6 +205,21 @@ def test_intervals_drift_and_leave():
     assert (right_left[2] == -np.inf).all()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_point_on_a_cell_centre(sign):
+    """Interpolation may give 0 there or either sign; without a drift the point stays."""
+    for n in range(4, 24):
+        x = xr.DataArray(0.3 * np.arange(n), {"x": 0.3 * np.arange(n)}, "x")
+        distance = sign * (x - x[n // 2])
+        flow = limit_flow(distance * np.exp(0.1 * x), rhos.uniform(distance), [0.0, 1.0])
+        np.testing.assert_allclose(flow.u, [distance, distance], atol=1e-12)  # rounding
+        assert (flow.error < 1e-12).all()
+
+
+def test_length_units_may_be_large():
+    assert (levelset.advance(np.full((4, 4), 1e12), np.zeros((2, 4, 4)), (1e10, 1e10), 1e21) > 0).all()
+
+
 def test_ball_in_three_dimensions():
     g = grids.grid(32, dims=("z", "y", "x"))
     z, y, x = grids.mesh(g)

@@ -48,7 +48,7 @@ def advance(
     count = int(np.ceil(duration / limit))
     spread = 3 + 2 * np.sqrt(count / (1.25 * d)) + speed * duration / min(h)
     band = (BAND if renewed else spread) * max(h)
-    renew = min(RENEW * d, 1 + int(3 * min(h) * count / max(speed * duration, 1e-300)))  # or 3 cells of drift
+    renew = int(min(RENEW * d, 1 + 3 * min(h) * count / max(speed * duration, 1e-300)))  # or 3 cells of drift
     u = np.array(u, dtype=float)
     for k in range(count):
         if not np.isfinite(u).all():
