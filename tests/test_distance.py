@@ -1,5 +1,9 @@
 """Signed distances: exact fronts, optimality of the closest point, safeguards, monotone distances of sets."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -123,6 +127,13 @@ def test_a_band_has_the_same_distances_and_the_rest_is_beyond_it(seed, width):
     np.testing.assert_array_equal(band[near], full[near])
     assert (np.abs(band[~near]) >= width).all()
     np.testing.assert_array_equal(band > 0, u > 0)
+
+
+def test_a_long_line_stays_within_its_lists():
+    """Compiled kernels would write beyond an array; Python says so."""
+    code = "import numpy as np; from mcfpaper.kernels.distance import redistance; u = np.arange(131073.0) - 65536.3;"
+    code += "assert abs(redistance(u, (1.0,), 5.0)[65536] + 0.3) < 1e-9"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, check=True)
 
 
 @few
