@@ -19,7 +19,7 @@ delayed = partial(dask.delayed, pure=False)  # named by chance: by content, ever
 class Bricks:
     """A level function by bricks: delayed values, the least size of each, and whether it has cells in- and outside.
 
-    Bricks without values count as KNOWN cells from the front.
+    Bricks without values count as `Bricked.kept` from the front.
     """
 
     def __init__(self, parts, least, inside, outside):
@@ -36,9 +36,9 @@ class Bricks:
         """Those of the bricks that have values."""
         return {t: self.parts[t] for t in numbers if t in self.parts}
 
-    def fill(self, numbers, px):
-        """Values for the others."""
-        return {t: bricks.KNOWN * px * (1.0 if self.inside[t] else -1.0) for t in numbers if t not in self.parts}
+    def fill(self, numbers, size):
+        """Values for the others, of that size."""
+        return {t: size * (1.0 if self.inside[t] else -1.0) for t in numbers if t not in self.parts}
 
     def near(self, width):
         """Numbers of the bricks that the front meets or comes as near to as `width`."""
@@ -54,10 +54,14 @@ class Level:
 
 
 class Bricked:
-    """The bricks of a grid and the densities on them; `level` functions are `Bricks`, signed distances `Level`."""
+    """The bricks of a grid and the densities on them; `level` functions are `Bricks`, signed distances `Level`.
 
-    def __init__(self, shape: tuple, spacing: tuple, densities: list[da.Array]):
+    Those that are nearer than `kept` (length) to a front are kept: figures ask for distances up to `eps`.
+    """
+
+    def __init__(self, shape: tuple, spacing: tuple, densities: list[da.Array], eps: float):
         self.h, self.densities = spacing, densities
+        self.kept = max(bricks.KNOWN * max(spacing), eps + 4.0 * max(spacing))
         self.tiling = tiles.Tiling(shape, bricks.SIDE, bricks.FORGET)
         self.all = range(self.tiling.size)
         self.resident: dict[int, list] = {}
@@ -69,7 +73,7 @@ class Bricked:
     def about(self, w: Bricks, lo: np.ndarray, hi: np.ndarray) -> tuple[dict, dict]:
         """Bricks of `w` for a window, which may reach beyond the walls, and values for those that it lacks."""
         numbers = self.tiling.meeting(np.maximum(lo, 0), np.minimum(hi, self.tiling.shape))
-        return w.pieces(numbers), w.fill(numbers, max(self.h))
+        return w.pieces(numbers), w.fill(numbers, self.kept)
 
     def map(self, function: Callable, numbers: Iterable[int], fields: list, *args: object) -> dict:
         """Results of a function of bricks (`_tilework`) and windows about them, by number."""
@@ -129,10 +133,10 @@ class Bricked:
         tree, middle = cKDTree(seeds[:, :3]), 0.5 * (lo + hi)
         half = np.linalg.norm(0.5 * (hi - lo), axis=1)
         least = np.maximum(tree.query(middle)[0] - half, 0.0)
-        for t in np.flatnonzero(least < bricks.KNOWN * max(h)):
-            near = seeds[tree.query_ball_point(middle[t], half[t] + bricks.KNOWN * max(h)), :3]
+        for t in np.flatnonzero(least < self.kept):
+            near = seeds[tree.query_ball_point(middle[t], half[t] + self.kept), :3]
             apart = np.linalg.norm(np.maximum(np.maximum(lo[t] - near, near - hi[t]), 0.0), axis=1)
-            least[t] = apart.min(initial=bricks.KNOWN * max(h))
+            least[t] = apart.min(initial=self.kept)
         return least
 
     def uniform(self, full: bool) -> Level:
@@ -147,7 +151,7 @@ class Bricked:
         s, parts = self.setup, {}
         level = Level(seeds=self.patches(w))
         least = self.least(level.seeds)
-        for t in np.flatnonzero(least < bricks.KNOWN * s.px).tolist():
+        for t in np.flatnonzero(least < self.kept).tolist():
             lo, hi = (np.array(b) for b in self.tiling.box(t, s.cut))
             given = *self.about(w, lo, hi), level.handle
             parts[t] = delayed(bricks.signed_distance)(s, t, *given)
@@ -162,7 +166,7 @@ class Bricked:
             return self.uniform(bool(w.inside.any()))
         level = Level(seeds=self.patches(w))
         least = self.least(level.seeds)
-        (parts,) = dask.persist(w.pieces(np.flatnonzero(least < bricks.KNOWN * max(self.h)).tolist()))
+        (parts,) = dask.persist(w.pieces(np.flatnonzero(least < self.kept).tolist()))
         level.data = Bricks(parts, least, w.inside, w.outside)
         return level
 

@@ -103,7 +103,7 @@ class SpaceProblem(ChunkedProblem):
 
     def _load(self, u: xr.DataArray, rho: xr.Dataset) -> None:
         self._keep(u, rho)
-        self.fields = Bricked(u.shape, self.h, [self.rho[v].data for v in ("rho0", "rho1")])
+        self.fields = Bricked(u.shape, self.h, [self.rho[v].data for v in ("rho0", "rho1")], self.eps)
         self._weigh()
         self.fields.pose(self.eps, self.tau, self.floor)
         self.initial = self.fields.surveyed(self.u.data)

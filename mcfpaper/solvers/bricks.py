@@ -14,7 +14,7 @@ from mcfpaper.solvers import newton
 from mcfpaper.solvers.force import Field
 
 SIDE, FORGET, WALL = 64, 8, 6
-KNOWN = 28.0  # cells: bricks with cells nearer to the front than this are kept, others count as that far from it
+KNOWN = 28.0  # cells: bricks with cells nearer to the front than this (or eps) are kept, others count as that far
 LOST = 18.0  # cells: a front that moved farther than this from the old one has to be found otherwise
 
 
