@@ -127,10 +127,8 @@ class ChunkedProblem(Problem):
 
     def vanished(self, before: xr.DataArray, after: xr.DataArray) -> str:
         """As `Problem.vanished`."""
-        full = self._level(after).full
-        if full is None or self._level(before).full is not None:
-            return ""
-        return self._wiped_out(full)
+        full, was = (self.levels[u.data.name].full for u in (after, before))  # a step has just seen both
+        return "" if full is None or was is not None else self._wiped_out(full)
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
         now, was = self._level(u), None if before is None else self._level(before)

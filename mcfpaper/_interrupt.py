@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import contextvars
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -62,3 +63,7 @@ def _pool() -> object:
     pool = ThreadPool(CPU_COUNT)
     atexit.register(pool.terminate)  # waits for no task
     return pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not come along

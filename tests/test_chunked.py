@@ -161,6 +161,16 @@ def test_a_set_that_vanishes_is_said_to(sign, said):
     assert (again.u == -sign * np.inf).all()
 
 
+def test_what_to_warn_of_is_known_without_work():
+    coords = mcf.grid(40)
+    problem = ChunkedProblem(ellipse(coords).chunk(15), densities(coords), 0.08, 0.01)
+    start = problem.start()
+    result = problem.step(start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dask, "compute", lambda *_: pytest.fail("blocks were computed"))
+        assert problem.complaints(start, result) == []
+
+
 def test_a_boolean_set():
     """Its front is that of the distances between cell centres, whose kinks the two ways see a little apart."""
     coords = mcf.grid(40)

@@ -1,7 +1,10 @@
 """Ctrl-C in calls of the main thread whose kernels look at no signals."""
 
 import hashlib
+import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -38,3 +41,11 @@ def test_ctrl_c_does_not_wait_for_a_minimum_cut(monkeypatch, name):
         CALLS[name]()
     assert not ended.is_set()
     assert ended.wait(60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_gets_threads_of_its_own():
+    code = "import os; from mcfpaper import _interrupt; pool, child = _interrupt._pool(), os.fork()\n"
+    code += "if child == 0: os._exit(_interrupt._pool() is pool or _interrupt._pool().apply(abs, (-1,)) != 1)\n"
+    code += "assert os.waitpid(child, 0)[1] == 0"
+    subprocess.run([sys.executable, "-c", code], check=True)
