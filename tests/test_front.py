@@ -6,7 +6,7 @@ import pytest
 from mcfpaper import oracles
 from mcfpaper.kernels import contour, spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import barriers, curves, front, starts
+from mcfpaper.solvers import barriers, curves, front, mincut, starts
 from mcfpaper.solvers.force import Field, force, frame
 from mcfpaper.solvers.newton import Problem
 
@@ -329,3 +329,12 @@ def test_budget_of_few_cells_and_a_step_in_doubt():
     exact = oracles.radial_step(r0, law(0.7), law(0.3), eps, eps)
     band = np.abs(exact - r) < 2 * h
     assert np.abs(out.u - (exact - r))[band].max() < 0.005 * h
+
+
+@pytest.mark.parametrize("propose", [starts.coarse, starts.predictor, lambda f, a, b, _, *t: mincut.predicted(f, *t)])
+def test_starts_for_lengths_beyond_the_box(propose):
+    """As much memory and time as for any other step."""
+    h, y, x = grid(16)
+    w = propose(0.5 - np.hypot(x, y), flat(x), flat(x), 1e6, 1e20, (h, h))
+    assert w.shape == x.shape
+    assert not np.isnan(w).any()

@@ -102,7 +102,7 @@ def energy(a, rho0, rho1, g, eps: float, spacing: Sequence[float], norm: str = "
 
 def predicted(f: np.ndarray, tau: float, spacing: Sequence[float]) -> np.ndarray:
     """A guess for `solve` with g = rho f/tau: heat flow of f over time tau, which moves as fronts do to first order."""
-    return gaussian_filter(f, np.sqrt(2.0 * tau) / np.asarray(spacing))
+    return gaussian_filter(f, np.minimum(np.sqrt(2.0 * tau) / np.asarray(spacing), f.shape))
 
 
 def solve(

@@ -80,6 +80,7 @@ def coarse(f, rho0, rho1, eps, tau, spacing):
         densities = np.maximum(rho0, 0.0), np.maximum(rho1, 0.0)
         return _blocks(coarse(f, *densities, eps, tau, tuple(h / 2.0 for h in spacing)), 2)
     m = max(1, int(eps / (2.5 * max(spacing))) if f.ndim < 3 else round(eps / (2.0 * max(spacing))))
+    m = min(m, max(f.shape))
     g, a, b = (_blocks(v, m) for v in (f, rho0, rho1))
     wide = tuple(m * h for h in spacing)
     reach = eps + 4.0 * np.sqrt(tau) + 2.0 * max(wide)
@@ -95,8 +96,9 @@ def coarse(f, rho0, rho1, eps, tau, spacing):
 
 def predictor(f, rho0, rho1, eps, tau, spacing):
     """First-order prediction for rough fronts: heat flow of f over time tau, weighted so that it drifts as D10 says."""
-    m = max(1, int(np.sqrt(2.0 * tau) / (4.0 * max(spacing))))
+    spread = min(np.sqrt(2.0 * tau), max(f.shape) * max(spacing))  # beyond the box nothing changes any more
+    m = max(1, int(spread / (4.0 * max(spacing))))
     root = np.sqrt(_blocks(rho0 + rho1, m)) + 1e-6 * np.sqrt((rho0 + rho1).max())
-    sigma = [np.sqrt(2.0 * tau) / (m * h) for h in spacing]
+    sigma = [spread / (m * h) for h in spacing]
     w = gaussian_filter(root * _blocks(f, m), sigma) / gaussian_filter(root, sigma)
     return _refined(w, m, f.shape)
