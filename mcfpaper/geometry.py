@@ -199,8 +199,8 @@ def contours(u: xr.DataArray) -> list[xr.Dataset]:
         Each with one variable per dimension of `u`, of that name: the coordinates of the piece's vertices along the
         dimension `vertex`. 1-D: points. 2-D: curves, a vertex per lattice edge crossed, the first repeated at the end
         if the curve is closed (attribute `closed`). 3-D: surfaces, with a variable `faces` (dimensions `face`,
-        `corner`) of vertex numbers, anticlockwise from outside if the axes of `u` in their order are right-handed.
-        Vertices lie on the zero set of the cubic spline through `u`.
+        `corner`) of vertex numbers, anticlockwise from outside if the dimensions of `u` in their order are
+        right-handed. Vertices lie on the zero set of the cubic spline through `u`.
 
     Raises
     ------
@@ -214,6 +214,8 @@ def contours(u: xr.DataArray) -> list[xr.Dataset]:
     if u.ndim == 2:
         return [_piece(u, p, closed=int((p[0] == p[-1]).all())) for p in surfaces.curves(values)]
     vertices, faces = surfaces.triangles(values)
+    if sum(float(u[d][1] - u[d][0]) < 0 for d in u.dims) % 2:  # descending coordinates turn the surface inside out
+        faces = faces[:, ::-1]
     count, label = surfaces.components(faces, len(vertices))
     pieces = []
     for k in range(count):

@@ -158,9 +158,11 @@ def test_curves_lie_on_the_front_and_close():
     np.testing.assert_allclose(np.abs(open_curve["y"][[0, -1]]), 1)  # the front reaches the edge of the box
 
 
-def test_surfaces_are_closed_and_face_outwards():
+@pytest.mark.parametrize("descending", ["", "y", "xz"])
+def test_surfaces_are_closed_and_face_outwards(descending):
     x, y, z = space(20)
-    pieces = mcf.contours(0.01 - ((x**2 + y**2 + z**2) - 0.25) ** 2)  # two spheres, of radii sqrt(0.15) and sqrt(0.35)
+    u = 0.01 - ((x**2 + y**2 + z**2) - 0.25) ** 2  # two spheres, of radii sqrt(0.15) and sqrt(0.35)
+    pieces = mcf.contours(u.isel({d: slice(None, None, -1) for d in descending}))
     assert len(pieces) == 2
     volumes = []
     for piece in pieces:
