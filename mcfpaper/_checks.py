@@ -100,12 +100,17 @@ def step(coords: xr.Coordinates, dim: str, name: str) -> float:
         raise ValueError(f"the coordinate {dim!r} of {name} must be finite, got {x[~np.isfinite(x)][0]}")
     steps = np.diff(x)
     h = (x[-1] - x[0]) / (x.size - 1)
-    slack = UNIFORM_RTOL * abs(h) + 4 * np.finfo(np.float32).eps * np.abs(x).max() * (coords[dim].dtype == np.float32)
+    slack = UNIFORM_RTOL * abs(h) + _rounding(coords[dim])
     if h == 0 or np.abs(steps - h).max() > slack:
         raise ValueError(
             f"the coordinate {dim!r} of {name} must be uniform, got steps from {steps.min():g} to {steps.max():g}"
         )
     return abs(h)
+
+
+def _rounding(x: xr.DataArray) -> float:
+    """By how much a coordinate in single precision may be off, and its steps."""
+    return 4 * np.finfo(np.float32).eps * float(np.abs(x).max()) * (x.dtype == np.float32)
 
 
 def densities(
@@ -149,7 +154,7 @@ def same_grid(a: xr.DataArray, b: xr.DataArray, name_a: str, name_b: str) -> Non
         x, y = np.asarray(a[dim].values, float), np.asarray(b[dim].values, float)
         if x.size != y.size:
             raise ValueError(f"{name_b} must have {x.size} cells along {dim!r} like {name_a}, got {y.size}")
-        if np.abs(x - y).max() > UNIFORM_RTOL * abs(x[1] - x[0]):
+        if np.abs(x - y).max() > UNIFORM_RTOL * abs(x[1] - x[0]) + max(_rounding(a[dim]), _rounding(b[dim])):
             raise ValueError(f"{name_b} must have the coordinate {dim!r} of {name_a}, got another")
 
 

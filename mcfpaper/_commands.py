@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import tempfile
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,5 +118,8 @@ def _write_page(run: xr.Dataset, path: Path, title: str) -> None:
     if run["u"].ndim == 3:  # the plane: time and two dimensions
         parts = [plots.trajectory(run), plots.fronts(run), *parts]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.redirect_stdout(sys.stderr):  # its progress bar
-        hv.save(hv.Layout(parts).cols(2).opts(shared_axes=False), path, resources="inline", title=title)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as place:
+        with contextlib.redirect_stdout(sys.stderr):  # its progress bar
+            page = Path(place, "page.html")
+            hv.save(hv.Layout(parts).cols(2).opts(shared_axes=False), page, resources="inline", title=title)
+        page.replace(path)

@@ -107,11 +107,13 @@ def nesting(inner: xr.Dataset, outer: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If the times or the methods differ.
+        If the times, the grids or the methods differ.
     """
     inner, outer = (_plotinput.run(r, ("u", "gap")) for r in (inner, outer))
-    if inner.sizes["time"] != outer.sizes["time"] or not np.allclose(inner["time"], outer["time"], rtol=1e-9):
+    if inner.sizes["time"] != outer.sizes["time"] or not np.allclose(inner["time"], outer["time"], rtol=1e-9, atol=0):
         raise ValueError("inner and outer must have the same times")
+    _checks.same_grid(*(r["u"].isel(time=0, drop=True) for r in (inner, outer)), "inner", "outer")
+    outer = outer.transpose(*inner["u"].dims, ...)
     if inner.attrs.get("method") != outer.attrs.get("method"):
         raise ValueError(
             f"inner and outer must share the method, got {[r.attrs.get('method') for r in (inner, outer)]}"

@@ -19,6 +19,8 @@ from mcfpaper.cluster import active_dashboard
 from mcfpaper.solvers import mincut
 from mcfpaper.trajectory import Writer, open_trajectory
 
+MOST = 1e7  # steps that a run may be asked for
+
 
 def robust_classifier(densities: xr.Dataset, eps: float, side: str = "minimal", ball: str = "lattice") -> xr.DataArray:
     """Return an exact minimiser of the adversarial risk on the grid, by a minimum cut (D4, T1, D9).
@@ -185,12 +187,14 @@ def evolve(
     UserWarning
         If the first step wipes out the set or fills the box (O2), or steps did not reach the tolerance.
     """
-    problem = promptly(_posed, u, densities, eps, tau, method, ball, side, tol)
     t_end = _checks.number(t_end, "t_end")
     if t_end < 0:
         raise ValueError(f"t_end must be >= 0, got {t_end:g}")
     if not isinstance(store, str | os.PathLike | None):
         raise TypeError(f"store must be a path, got {type(store).__name__}")
+    problem = promptly(_posed, u, densities, eps, tau, method, ball, side, tol)
+    if not t_end < MOST * problem.tau:
+        raise ValueError(f"t_end must be less than {MOST:g} steps of tau = {problem.tau:g}, got {t_end:g}")
     steps = math.floor(t_end / problem.tau * (1 + 1e-12) + 1e-9)
     times = np.arange(steps + 1) * problem.tau
     initial = promptly(_initial, problem)
@@ -206,7 +210,7 @@ def evolve(
 
 def _posed(u, densities, eps, tau, method, ball, side, tol):
     """The problem as its fields and its method want it to be solved."""
-    fields = [u, *(densities.data_vars.values() if isinstance(densities, xr.Dataset) else ())]
+    fields = [u, *(map(densities.get, ("rho0", "rho1")) if isinstance(densities, xr.Dataset) else ())]
     lazy = any(isinstance(v, xr.DataArray) and _checks.is_lazy(v) for v in fields)
     kind = Problem
     if lazy and method == "smooth" and getattr(u, "ndim", 0) == 2:

@@ -117,6 +117,8 @@ def refine(
     runs : dict
         The trajectories of each case, lazy, in the order of the budgets.
     """
+    if t_end * (1 + 1e-12) < max(map(float, budgets), default=0.0):
+        raise ValueError(f"t_end must be at least the largest of budgets, one step, got {t_end:g} and {list(budgets)}")
     Path(store).mkdir(parents=True, exist_ok=True)
     paths = {name: [Path(store) / f"{k}-{float(eps):g}.zarr" for eps in budgets] for k, name in enumerate(cases)}
     job = functools.partial(_against_flow, t_end=t_end)

@@ -160,7 +160,7 @@ def closing_gap(
 
 
 def unfold(data: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Dataset:
-    """Mirror a field, or a trajectory, at the lower end of every space dimension.
+    """Mirror a field, or a trajectory, at the end of every space dimension that its first cell touches.
 
     A problem that is symmetric about planes can be solved on one side of them, with walls there: the ball of a cell
     near a wall, cut off, sees all the values that the whole ball would see. This gives back the whole.

@@ -92,6 +92,16 @@ def test_mismatched_densities_name_the_field_by_its_argument():
         op.risk(U, RHO.rename(x="y"))
 
 
+def test_a_field_may_have_coordinates_in_single_precision():
+    x = grid(1500, 0.0, 10.0, dims=("x",))["x"]
+    u, rho = np.sin(x), make.uniform(x.coords)
+    single = u.assign_coords(x=x.astype(np.float32))
+    # the box is as long as single precision has it
+    assert float(op.risk(single, rho)) == pytest.approx(float(op.risk(u, rho)), rel=1e-6)
+    with pytest.raises(ValueError, match="coordinate 'x' of a"):
+        op.risk(single.assign_coords(x=single.x + np.float32(1e-3)), rho)
+
+
 @pytest.mark.parametrize(
     ("eps", "error"),
     [(0.9, ValueError), (0, ValueError), (-1.0, ValueError), (np.inf, ValueError), (np.nan, ValueError)]

@@ -261,6 +261,9 @@ def test_explore_writes_a_page_that_needs_no_network(toy, tmp_path, monkeypatch,
     assert main(["explore", "out.zarr"]) == 0
     assert opened == [(tmp_path / "out.zarr.html").as_uri()]
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out.zarr.html")
+    assert main(["explore", "out.zarr", "--html", "pages/run", "--no-browser"]) == 0
+    assert (tmp_path / "pages/run").read_text().startswith(page[:100])
+    assert sorted(p.name for p in (tmp_path / "pages").iterdir()) == ["run", "run.html"]
     assert main(["explore", "absent.zarr"]) == 2
     assert "absent.zarr does not exist" in capsys.readouterr().err
 

@@ -192,6 +192,8 @@ def test_nesting(smooth):
     assert (np.diff(found["overhang"]) < 0).all()
     np.testing.assert_allclose(back["overhang"][0], 0.06, atol=1e-4)
     np.testing.assert_allclose(found["allowed"], np.cumsum(smooth["gap"].values + outer["gap"].values))
+    turned = monitor.nesting(smooth, outer.transpose("x", "y", "time"))
+    np.testing.assert_allclose(turned["overhang"], found["overhang"], atol=1e-12)  # rounding
 
 
 def test_bad_input(smooth, exact):
@@ -205,5 +207,12 @@ def test_bad_input(smooth, exact):
         monitor.invariants(smooth, mcf.densities.uniform(mcf.grid(32)))
     with pytest.raises(ValueError, match="same times"):
         monitor.nesting(smooth, smooth.isel(time=slice(2)))
+    small = smooth.assign_coords(time=1e-9 * smooth["time"])
+    with pytest.raises(ValueError, match="same times"):
+        monitor.nesting(small, small.assign_coords(time=2 * small["time"]))
+    with pytest.raises(ValueError, match="64 cells"):
+        monitor.nesting(smooth, smooth.isel(x=slice(32)))
+    with pytest.raises(ValueError, match="coordinate 'x' of inner"):
+        monitor.nesting(smooth, smooth.assign_coords(x=smooth["x"] + 0.5))
     with pytest.raises(ValueError, match="method"):
         monitor.nesting(smooth, exact[1].assign_coords(time=smooth["time"]))

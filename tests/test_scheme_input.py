@@ -17,6 +17,15 @@ def with_value(u, value):
     return values if isinstance(u, np.ndarray) else u.copy(data=values)
 
 
+def unread(u):
+    """The field, lazy; that it is computed is an error."""
+
+    def computed(values):
+        raise AssertionError("work began")
+
+    return u.chunk().map_blocks(computed, template=u.chunk())
+
+
 BAD = {  # name of the argument that the message must hold, and what replaces the good arguments
     "u": [
         (TypeError, {"u": lambda u: u.values}),
@@ -45,8 +54,9 @@ BAD = {  # name of the argument that the message must hold, and what replaces th
     "method": [(ValueError, {"method": "fast"}), (TypeError, {"method": None})],
     "ball": [(ValueError, {"ball": "isotropic"}), (ValueError, {"ball": "box", "method": "smooth"})],
     "side": [(ValueError, {"side": "both"})],
-    "t_end": [(ValueError, {"t_end": t}) for t in (-0.1, np.nan, np.inf)] + [(TypeError, {"t_end": None})],
-    "store": [(TypeError, {"store": 5})],
+    "t_end": [(ValueError, {"t_end": t}) for t in (-0.1, np.nan, np.inf, 1e300)]
+    + [(TypeError, {"t_end": None}), (ValueError, {"t_end": -0.1, "u": unread})],
+    "store": [(TypeError, {"store": 5}), (TypeError, {"store": 5, "u": unread})],
     "levels": [(ValueError, {"levels": n}) for n in (0, 41, 2.5, [0.0], True)]
     + [(ValueError, {"levels": n, "method": "smooth"}) for n in (1, [1.0, 0.0], [np.nan], [[1.0]])]
     + [(TypeError, {"levels": "abc", "method": "smooth"})],
@@ -77,6 +87,14 @@ def test_bad_input_is_named_before_anything_is_done(name, function, error, chang
     with pytest.raises(error, match=name):
         getattr(mcf, function)(**arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["smooth", "exact"])
+def test_other_variables_of_the_densities_do_not_count(method):
+    a, rho = problem(12)
+    u, other = disc(a.coords, 0.7), xr.DataArray(np.zeros(3), dims="z").chunk()
+    mine, plain = (mcf.step(u, r, 0.2, 0.05, method) for r in (rho.assign(other=other), rho))
+    xr.testing.assert_identical(mine, plain)
 
 
 @pytest.mark.parametrize("value", [True, np.inf, -np.inf])

@@ -72,6 +72,12 @@ def test_refine_follows_a_disc(tmp_path):
     assert (errors["hausdorff_steps"] <= errors["hausdorff"]).all()
 
 
+def test_refine_refuses_runs_without_a_step(tmp_path):
+    with pytest.raises(ValueError, match="t_end must"):
+        studies.refine({"disc": None}, (0.16, 0.1), 0.15, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_error_budget_tells_the_parts_apart():
     """eps and tau count at first order, cells and extraction at higher ones."""
     parts = studies.error_budget(1.3, 1.2, 0.3, 0.2, 0.4, (64, 4.0), [1, 2])

@@ -47,7 +47,7 @@ def build(out: str | Path | None = None, scale: str | None = None) -> Path:
         naming the notebook and cell when one was not executed, has an interactive figure without a still picture or
         needs the network.
     """
-    out = Path(out) if out else _workspace.root() / "_book"
+    out = Path(out).resolve() if out else _workspace.root() / "_book"
     _check_folder(out)
     paths, runs = _sources(scale)
     cells, bokeh = _import_parts()
