@@ -21,9 +21,7 @@ from mcfpaper import _checks, _tilework
 from mcfpaper._problem import Problem
 from mcfpaper._tiled import Level, Tiled
 from mcfpaper._tilestep import Step
-from mcfpaper.solvers import front, tiles
-
-FIGURES = ("perimeter", "volume", "hit0", "missed1", "outer0", "inner1", "was", "is")
+from mcfpaper.solvers import energies, front, tiles
 
 
 class ChunkedProblem(Problem):
@@ -141,17 +139,8 @@ class ChunkedProblem(Problem):
         cells = self.fields.tiling.cells() * float(np.prod(self.h))
         near = self.fields.map(_tilework.measure, np.flatnonzero(active), fields, self.h, self.eps)
         far = np.stack([0 * cells, inside * cells, inside * self.masses[:, 0], ~inside * self.masses[:, 1]], 1)
-        rows = np.zeros((self.fields.tiling.size, len(FIGURES)))
+        rows = np.zeros((self.fields.tiling.size, len(energies.MASSES)))
         rows[:, :4], rows[:, 4:6] = far, far[:, 2:4]
         if near:
             rows[list(near)] = np.stack(list(near.values()))
-        total = dict(zip(FIGURES, rows.sum(0).tolist(), strict=True))
-        risk, adversarial = total["hit0"] + total["missed1"], total["outer0"] + total["inner1"]
-        return {
-            "perimeter": total["perimeter"],
-            "nonlocal_perimeter": (adversarial - risk) / self.eps,
-            "volume": total["volume"],
-            "risk": risk,
-            "adversarial_risk": adversarial,
-            "dissipation": (total["was"] - total["is"]) / self.tau,
-        }
+        return self._figures(rows.sum(0).tolist())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from mcfpaper import __version__, _checks, geometry
-from mcfpaper.kernels import morphology
+from mcfpaper.kernels import morphology, quadrature
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import front, mincut
+from mcfpaper.solvers import energies, front, mincut
 from mcfpaper.solvers.newton import WIDTH
 from mcfpaper.trajectory import problem_digest
 
@@ -156,21 +158,21 @@ class Problem:
         return self._dataset({"u": u.data} | figures | outcome)
 
     def _measure_subcell(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
-        d, e = u.values, self.eps
         moves = before is not None and bool(np.isfinite(before.values).all())
-        weight = [before.values * (self.rho0 + self.rho1)] if moves else []
-        volume, hit0, *now = geometry.integrals(d, self.h, [None, self.rho0, *weight])
-        missed1 = geometry.integrals(-d, self.h, [self.rho1])[0]
-        risk = hit0 + missed1
-        adversarial = sum(geometry.integrals(v, self.h, [r])[0] for v, r in ((d + e, self.rho0), (e - d, self.rho1)))
-        was = geometry.integrals(before.values, self.h, weight) if moves else []
+        f = before.values if moves else None
+        return self._figures(energies.masses(u.values, self.rho0, self.rho1, self.h, self.eps, f))
+
+    def _figures(self, masses: Sequence[float]) -> dict[str, float]:
+        """The figures of a set from what `energies.masses` found."""
+        total = dict(zip(energies.MASSES, masses, strict=True))
+        risk, adversarial = total["hit0"] + total["missed1"], total["outer0"] + total["inner1"]
         return {
-            "perimeter": geometry.front_integral(d, self.h, self.rho0 + self.rho1),
+            "perimeter": total["perimeter"],
             "nonlocal_perimeter": (adversarial - risk) / self.eps,
-            "volume": volume,
+            "volume": total["volume"],
             "risk": risk,
             "adversarial_risk": adversarial,
-            "dissipation": (was[0] - now[0]) / self.tau if moves else 0.0,
+            "dissipation": (total["was"] - total["is"]) / self.tau,
         }
 
     def _measure_cells(self, u: xr.DataArray, before: xr.DataArray | None) -> dict[str, float]:
@@ -178,7 +180,7 @@ class Problem:
         grown, shrunk = (move(a, self.eps, self.h, norm=self.ball) for move in (morphology.dilate, morphology.erode))
         layers = self.rho0[grown & ~a].sum() + self.rho1[a & ~shrunk].sum()
         out = {
-            "perimeter": geometry.front_integral(u.values, self.h, self.rho0 + self.rho1),
+            "perimeter": quadrature.surface_integral(u.values, self.h, self.rho0 + self.rho1),
             "nonlocal_perimeter": float(layers) * cell / self.eps,
             "volume": float(a.sum()) * cell,
             "risk": float(self.rho0[a].sum() + self.rho1[~a].sum()) * cell,

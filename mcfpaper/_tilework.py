@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mcfpaper.kernels import quadrature, spline
+from mcfpaper.kernels import quadrature
 from mcfpaper.kernels.boolean_distance import boolean_distance
-from mcfpaper.solvers import tiles
+from mcfpaper.solvers import energies, tiles
 
 
 def on_tiles(function: Callable, tiling: tiles.Tiling, numbers: list, corner: tuple, args: tuple, *fields: object):
@@ -45,53 +45,31 @@ def coefficients(tiling, t, windows, spacing):
 
 
 def masses(tiling, t, windows, spacing):
-    """Integrals of the densities over a tile and the largest value of their sum."""
-    return np.array([*(_integral(w, spacing, tiling.part(t)) for w in windows), (windows[0] + windows[1]).max()])
+    """Masses of the classes in a tile and the largest value of the sum of their densities."""
+    return np.array([*_whole(tiling, t, windows, spacing), (windows[0] + windows[1]).max()])
 
 
-def _mass(level, weights, spacing, part):
-    """Integrals of the weights over the points of a tile where a level function is positive."""
-    if not (level > 0).any():
-        return np.zeros(len(weights))
-    if (level > 0).all():
-        return np.array([_integral(np.ones_like(level) if w is None else w, spacing, part) for w in weights])
-    return np.array(quadrature.volume_integrals(level, spacing, weights, part))
-
-
-def _integral(weight, spacing, part):
-    """Integral over a tile of the spline through a window's values."""
-    axes = 3 - weight.ndim
-    cells = quadrature.cell_integrals(spline.prefilter(weight), (1,) * axes + weight.shape)
-    return float(cells.reshape(cells.shape[axes:])[part].sum() * np.prod(spacing))
+def _whole(tiling, t, weights, spacing):
+    """Integrals over a tile."""
+    return quadrature.integrals(np.ones_like(weights[0]), spacing, weights, tiling.part(t))
 
 
 def measure(tiling, t, windows, spacing, eps):
-    """Perimeter, volume, the masses that make up the risks, and the two that make up the dissipation, of a tile."""
+    """Shares of a tile in the figures of a set, see `energies.masses`."""
     u, rho0, rho1, *before = windows
-    part, rho = tiling.part(t), rho0 + rho1
-    length = 0.0
-    if (u > 0).any() and not (u > 0).all():
-        points, weights = quadrature.surface_rule(u, spacing, part)
-        length = float((weights * spline.evaluate(spline.prefilter(rho), points)).sum())
-    parts = [(u, (None, rho0)), (-u, (rho1,)), (u + eps, (rho0,)), (eps - u, (rho1,))]
-    parts += [(v, (before[0] * rho,)) for v in (before[0], u)] if before else []
-    found = [_mass(level, weights, spacing, part) for level, weights in parts]
-    return np.concatenate([[length], *found, *([] if before else [[0.0, 0.0]])])
+    return np.array(energies.masses(u, rho0, rho1, spacing, eps, *before, part=tiling.part(t)))
 
 
 def energy(tiling, t, windows, spacing, eps):
-    """Nonlocal perimeter and integral of f rho over the set (D8's energy by Gauss rules), of a tile."""
+    """Shares of a tile in the energy of a set, see `energies.terms`."""
     f, rho0, rho1, u = windows
-    part = tiling.part(t)
-    in0, in1, pull = _mass(u, (rho0, rho1, f * (rho0 + rho1)), spacing, part)
-    outer, inner = _mass(u + eps, (rho0,), spacing, part)[0], _mass(u - eps, (rho1,), spacing, part)[0]
-    return np.array([(outer - in0 + in1 - inner) / eps, pull])
+    return np.array(energies.terms(u, f, rho0, rho1, spacing, eps, tiling.part(t)))
 
 
 def pull(tiling, t, windows, spacing):
     """Integral of f rho over a tile."""
     f, rho0, rho1 = windows
-    return _integral(f * (rho0 + rho1), spacing, tiling.part(t))
+    return _whole(tiling, t, [f * (rho0 + rho1)], spacing)[0]
 
 
 def block_sums(tiling, t, windows, m):

@@ -8,8 +8,6 @@ stand for their `signed_distance`. The box edge is no part of the boundary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 
@@ -82,17 +80,9 @@ def perimeter(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataAr
         If `u` is not such a field or `densities` does not live on its grid.
     """
     u, rho = _operands(u, densities)
-    total = front_integral(_levels(u), _checks.spacing(u), rho)
+    total = quadrature.surface_integral(_levels(u), _checks.spacing(u), rho)
     units = "mass/length" if rho is not None else _power(u.ndim - 1)
     return _scalar(total, "perimeter", units)
-
-
-def front_integral(values: np.ndarray, spacing: tuple[float, ...], weight: np.ndarray | None) -> float:
-    """Integral of the weight (an array; None for 1) over the front {values = 0}: the kernel of `perimeter`."""
-    if _uniform(values):
-        return 0.0
-    points, weights = quadrature.surface_rule(values, spacing)
-    return float((weights * (1.0 if weight is None else spline.evaluate(spline.prefilter(weight), points))).sum())
 
 
 def volume(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataArray:
@@ -114,16 +104,8 @@ def volume(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataArray
         As for `perimeter`.
     """
     u, rho = _operands(u, densities)
-    total = integrals(_levels(u), _checks.spacing(u), [rho])[0]
+    (total,) = quadrature.integrals(_levels(u), _checks.spacing(u), [rho])
     return _scalar(total, "volume", "mass" if rho is not None else _power(u.ndim))
-
-
-def integrals(values: np.ndarray, spacing: tuple[float, ...], weights: Sequence[np.ndarray | None]) -> list[float]:
-    """Integrals of the weights (arrays on the grid; None for 1) over {values > 0}: the kernel of `volume`."""
-    inside = values > 0
-    if inside.all():
-        return quadrature.box_integrals(values.shape, spacing, weights)
-    return quadrature.volume_integrals(values, spacing, weights) if inside.any() else [0.0] * len(weights)
 
 
 def hausdorff(u: xr.DataArray, v: xr.DataArray) -> xr.DataArray:
@@ -263,16 +245,12 @@ def _levels(u: xr.DataArray) -> np.ndarray:
     return values.astype(float)
 
 
-def _uniform(values: np.ndarray) -> bool:
-    inside = values > 0
-    return bool(inside.all() or not inside.any())
-
-
 def _boundary(u: xr.DataArray, name: str) -> np.ndarray:
     """Values of a field that has a boundary."""
     values = _levels(u)
-    if _uniform(values):
-        kind = "full" if (values > 0).all() else "empty"
+    inside = values > 0
+    if inside.all() or not inside.any():
+        kind = "full" if inside.all() else "empty"
         raise ValueError(f"{name} must have a boundary inside the box, got the {kind} set")
     return values
 

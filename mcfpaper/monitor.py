@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from mcfpaper import _checks, _plotinput, geometry, operators
+from mcfpaper.kernels import quadrature
 
 
 def invariants(run: xr.Dataset, densities: xr.Dataset) -> xr.Dataset:
@@ -205,6 +206,5 @@ def _distance_term(old: xr.DataArray, new: xr.DataArray, rho: xr.Dataset, attrs:
         moved = (old > 0) ^ (new > 0)
         return float(abs(weight).where(moved, 0.0).sum()) * float(np.prod(_checks.spacing(old))) / attrs["tau"]
     values, h = weight.transpose(*old.dims).values, _checks.spacing(old)
-    return (geometry.integrals(old.values, h, [values])[0] - geometry.integrals(new.values, h, [values])[0]) / attrs[
-        "tau"
-    ]
+    before, after = (quadrature.integrals(w.values, h, [values])[0] for w in (old, new))
+    return (before - after) / attrs["tau"]

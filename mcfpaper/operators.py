@@ -19,7 +19,7 @@ import xarray as xr
 from mcfpaper import _checks, geometry
 from mcfpaper._blocks import blockwise
 from mcfpaper.grids import cell_volume
-from mcfpaper.kernels import isotropic, morphology
+from mcfpaper.kernels import isotropic, morphology, quadrature
 
 TWO_THREADS = 1 << 20  # bytes of an array from which on the second thread is worth its waking (1.2 to 1.8 times)
 
@@ -159,7 +159,7 @@ def adversarial_risk(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: s
     """
     a, rho, eps = _arguments(a, densities, eps, ball, "a")
     if ball == "isotropic":
-        total = _subcell(_attacked, a, rho, eps)
+        total = _subcell(a, rho, eps)
     else:
         inside = _inside(a)
         wrong0, right1 = dilate(inside, eps, ball), erode(inside, eps, ball)
@@ -258,7 +258,7 @@ def _inside(a: xr.DataArray) -> xr.DataArray:
 
 def _perimeter(a: xr.DataArray, rho: xr.Dataset, eps: float, ball: str) -> xr.DataArray:
     if ball == "isotropic":
-        return _subcell(_layers, a, rho, eps) / eps
+        return _subcell(a, rho, eps, 0.0) / eps
     inside = _inside(a)
     grown, shrunk = dilate(inside, eps, ball), erode(inside, eps, ball)
     layers = rho["rho0"].where(grown & ~inside, 0.0) + rho["rho1"].where(inside & ~shrunk, 0.0)
@@ -267,36 +267,29 @@ def _perimeter(a: xr.DataArray, rho: xr.Dataset, eps: float, ball: str) -> xr.Da
 
 def _risk(a: xr.DataArray, rho: xr.Dataset, ball: str) -> xr.DataArray:
     if ball == "isotropic":
-        return _subcell(_wrong, a, rho)
+        return _subcell(a, rho, 0.0)
     return xr.where(_inside(a), rho["rho0"], rho["rho1"]).sum() * cell_volume(a)
 
 
-def _subcell(masses: Callable, a: xr.DataArray, rho: xr.Dataset, *eps: float) -> xr.DataArray:
-    """A sum of sub-cell masses: of numpy arrays at once, of lazy ones in one task."""
-    arrays = [v.data for v in (a, rho["rho0"], rho["rho1"])]
+def _subcell(a: xr.DataArray, rho: xr.Dataset, *radii: float) -> xr.DataArray:
+    """The mass `_attacked`: of numpy arrays at once, of lazy ones in one task."""
+    arrays, h = [v.data for v in (a, rho["rho0"], rho["rho1"])], _checks.spacing(a)
     if not any(map(_checks.is_lazy, (a, rho["rho0"], rho["rho1"]))):
-        return xr.DataArray(masses(*arrays, _checks.spacing(a), *eps))
-    task = dask.delayed(masses, pure=False)(*arrays, _checks.spacing(a), *eps)
+        return xr.DataArray(_attacked(*arrays, h, *radii))
+    task = dask.delayed(_attacked, pure=False)(*arrays, h, *radii)
     return xr.DataArray(da.from_delayed(task, (), float, meta=np.empty(())))
 
 
-def _wrong(a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...]) -> float:
-    """Mass of class 0 in A and of class 1 outside."""
+def _attacked(
+    a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...], eps: float, less: float | None = None
+) -> float:
+    """Sub-cell mass of class 0 in A⊕ and of class 1 outside A⊖; `less`: minus that for another radius of the ball."""
     d = geometry.distances(a, h)
-    return geometry.integrals(d, h, [rho0])[0] + geometry.integrals(-d, h, [rho1])[0]
 
+    def mass(r: float) -> float:
+        return quadrature.integrals(d + r, h, [rho0])[0] + quadrature.integrals(r - d, h, [rho1])[0]
 
-def _layers(a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...], eps: float) -> float:
-    """Mass of class 0 in A⊕ minus A and of class 1 in A minus A⊖."""
-    d = geometry.distances(a, h)
-    (outer,), (in0, in1) = geometry.integrals(d + eps, h, [rho0]), geometry.integrals(d, h, [rho0, rho1])
-    return outer - in0 + in1 - geometry.integrals(d - eps, h, [rho1])[0]
-
-
-def _attacked(a: np.ndarray, rho0: np.ndarray, rho1: np.ndarray, h: tuple[float, ...], eps: float) -> float:
-    """Mass of class 0 in A⊕ and of class 1 outside A⊖."""
-    d = geometry.distances(a, h)
-    return geometry.integrals(d + eps, h, [rho0])[0] + geometry.integrals(eps - d, h, [rho1])[0]
+    return mass(eps) if less is None else mass(eps) - mass(less)
 
 
 def _finite(u: xr.DataArray) -> xr.DataArray:

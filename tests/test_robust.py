@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from mcfpaper import oracles
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.kernels.quadrature import volume_integrals
+from mcfpaper.kernels.quadrature import integrals
 from mcfpaper.solvers import curves, energies, front, mincut
 from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import Problem
@@ -74,10 +74,10 @@ def two_energies(u, problem):
     if np.isinf(u).all():
         return first, first
     h = tuple(problem.spacing)
-    inside0, gain = volume_integrals(u, h, [rho0, f * (rho0 + rho1)])
-    inside1 = volume_integrals(u, h, [rho1])[0]
-    wide = volume_integrals(u + problem.eps, h, [rho0])[0]
-    core = volume_integrals(u - problem.eps, h, [rho1])[0]
+    inside0, gain = integrals(u, h, [rho0, f * (rho0 + rho1)])
+    inside1 = integrals(u, h, [rho1])[0]
+    wide = integrals(u + problem.eps, h, [rho0])[0]
+    core = integrals(u - problem.eps, h, [rho1])[0]
     return first, (wide - inside0 + inside1 - core) / problem.eps - gain / problem.tau
 
 

@@ -16,36 +16,28 @@ from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.bernstein import bernstein, centre, half, height_axis, is_graph, ordered, sign, strides
 from mcfpaper.kernels.contour import widened
 from mcfpaper.kernels.graphrule import append, graph_rule
-from mcfpaper.kernels.spline import axis_rule, cell_integrals, evaluate, prefilter
+from mcfpaper.kernels.spline import cell_integrals, evaluate, prefilter
 
 DEPTH = 5  # halvings of a cell where the front is no graph: to 1/32 of it in the plane, to 1/4 (three less) in space
 
 
-def surface_rule(u, spacing, part=None):
-    """Nodes (m, 3) in embedded index units and weights (m,), length^(d-1), of a rule on the front inside the box.
-
-    `part`: slices of the widened lattice's cells to which the rule is confined; all by default.
-    """
-    c = prefilter(u)
-    h = np.array((1.0,) * (3 - np.ndim(u)) + tuple(spacing))
-    rule, _ = _cut_cells(c, widened(c, u)[0], h, True, _bounds(u, part))
-    return rule[:, :3], rule[:, 3]
-
-
-def _bounds(u, part):
-    """Slices of the widened lattice's cells as an array (3, 2) on embedded axes."""
-    cells = [n + (n > 1) for n in _embedded(u)]
-    slices = [slice(None)] * (3 - np.ndim(u)) + list(part or [slice(None)] * np.ndim(u))
-    return np.array([s.indices(n)[:2] for s, n in zip(slices, cells, strict=True)])
+def surface_integral(u, spacing, weight=None, part=None):
+    """Integral of a weight over the front of {u > 0} inside the box; parameters as for `integrals`."""
+    inside = u > 0
+    if inside.all() or not inside.any():
+        return 0.0
+    rule, _ = _rule(u, spacing, True, part)
+    values = 1.0 if weight is None else evaluate(prefilter(weight), rule[:, :3])
+    return float((rule[:, 3] * values).sum())
 
 
-def volume_integrals(u, spacing, weights, part=None):
-    """Integrals of the weights over {u > 0} in the box.
+def integrals(u, spacing, weights, part=None):
+    """Integrals of weights over {u > 0} in the box.
 
     Parameters
     ----------
     u : ndarray
-        Finite level-set function.
+        Level-set function, finite unless it is of one sign: the set is then full or empty.
     spacing : tuple of float
         Size of a cell along each axis.
     weights : sequence of (ndarray or None)
@@ -57,30 +49,41 @@ def volume_integrals(u, spacing, weights, part=None):
     -------
     list of float
     """
-    c = prefilter(u)
-    h = np.array((1.0,) * (3 - np.ndim(u)) + tuple(spacing))
-    rule, full = _cut_cells(c, widened(c, u)[0], h, False, _bounds(u, part))
-    points, w = np.ascontiguousarray(rule[:, :3]), rule[:, 3]
-    out = []
+    inside = u > 0
+    if not inside.any():
+        return [0.0] * len(weights)
+    if inside.all():
+        rule, full = np.empty((0, 4)), np.zeros([n + (n > 1) for n in _embedded(u)], bool)
+        full[tuple(slice(*bounds) for bounds in _bounds(u, part))] = True
+    else:
+        rule, full = _rule(u, spacing, False, part)
+    cell, out = np.prod(spacing), []
     for weight in weights:
-        if weight is None:
-            sizes = [axis_rule(n).sum(axis=1) if n > 1 else np.ones(1) for n in _embedded(u)]
-            inner = np.einsum("ijk,i,j,k->", full.astype(float), *sizes)
-            out.append(float(inner * h.prod() + w.sum()))
-            continue
-        e = prefilter(weight)
-        inner = (cell_integrals(e, _embedded(u)) * full).sum()
-        out.append(float(inner * h.prod() + np.dot(w, evaluate(e, points))))
+        c = None if weight is None else prefilter(weight)
+        inner = _cell_sizes(u) if c is None else cell_integrals(c, _embedded(u))
+        cut = rule[:, 3].sum() if c is None else np.dot(rule[:, 3], evaluate(c, rule[:, :3]))
+        out.append(float((inner * full).sum() * cell + cut))
     return out
 
 
-def box_integrals(shape, spacing, weights):
-    """Integrals of the weights over the whole box, as in `volume_integrals`."""
-    cell = float(np.prod(spacing))
-    box = (1,) * (3 - len(shape)) + tuple(shape)
-    return [
-        cell * (float(np.prod(shape)) if w is None else float(cell_integrals(prefilter(w), box).sum())) for w in weights
-    ]
+def _rule(u, spacing, surface, part):
+    """Index points and weights (m, 4) of a rule on the front, or on the cells that it cuts; which others lie inside."""
+    c = prefilter(u)
+    h = np.array((1.0,) * (3 - np.ndim(u)) + tuple(spacing))
+    return _cut_cells(c, widened(c, u)[0], h, surface, _bounds(u, part))
+
+
+def _bounds(u, part):
+    """Slices of the widened lattice's cells as an array (3, 2) on embedded axes."""
+    cells = [n + (n > 1) for n in _embedded(u)]
+    slices = [slice(None)] * (3 - np.ndim(u)) + list(part or [slice(None)] * np.ndim(u))
+    return np.array([s.indices(n)[:2] for s, n in zip(slices, cells, strict=True)])
+
+
+def _cell_sizes(u):
+    """Volumes of the cells of the widened lattice, in index units."""
+    sizes = [np.r_[0.5, np.ones(n - 1), 0.5] if n > 1 else np.ones(1) for n in _embedded(u)]
+    return np.einsum("i,j,k->ijk", *sizes)
 
 
 def _embedded(u):
