@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import xarray as xr
 from scipy.ndimage import map_coordinates
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mcfpaper import densities, grids, scheme
+from mcfpaper import _checks, densities, grids, scheme
 
 DIMS = ("x0", "x1", "x2")
 
@@ -35,7 +34,7 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
     tau : float, optional
         Time step, a length squared; the number `eps` by default.
     cells : int
-        Cells along the longest side of the grid. Cells have the same length along all sides.
+        Cells along the longest side of the grid, at least 8. Cells have the same length along all sides.
     margin : float
         Free space around the points on each side, as a share of the longest side of their box.
     bandwidth : "scott", "silverman" or float
@@ -58,17 +57,6 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
     u_ : xarray.DataArray
         Signed distance to the boundary at the end, positive where the second class is predicted.
     """
-
-    _parameter_constraints = {  # noqa: RUF012 -- as scikit-learn has it
-        "eps": [Interval(Real, 0, None, closed="neither"), None],
-        "t_end": [Interval(Real, 0, None, closed="left"), None],
-        "tau": [Interval(Real, 0, None, closed="neither"), None],
-        "cells": [Interval(Integral, 8, None, closed="left")],
-        "margin": [Interval(Real, 0, None, closed="neither")],
-        "bandwidth": [StrOptions({"scott", "silverman"}), Interval(Real, 0, None, closed="neither")],
-        "prior": [Interval(Real, 0, 1, closed="both"), None],
-        "method": [StrOptions({"smooth", "exact"})],
-    }
 
     def __init__(
         self,
@@ -93,12 +81,14 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> CurvatureFlowClassifier:
         """Learn the boundary from points `X`, shape (n, 1 to 3), and their labels `y`, shape (n,), of two values."""
-        self._validate_params()
+        if not isinstance(self.cells, Integral) or self.cells < 8:
+            raise ValueError(f"cells must be a whole number, at least 8, got {self.cells!r}")
+        margin = _checks.number(self.margin, "margin", above=0.0)
         X, y = validate_data(self, X, y, dtype=float, ensure_min_samples=2)
         y = self._labels(y)
         if X.shape[1] > 3:
             raise ValueError(f"X must have 1 to 3 features, got {X.shape[1]}")
-        grid, h = self._grid(X)
+        grid, h = self._grid(X, margin)
         self.densities_ = densities.from_samples(X, y, grid, self.bandwidth, self.prior)
         eps = 2 * h if self.eps is None else self.eps
         tau = eps if self.tau is None else self.tau
@@ -117,13 +107,13 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y must hold two classes, got one class: {self.classes_[0]!r}")
         return encoded
 
-    def _grid(self, X: np.ndarray) -> tuple[xr.Coordinates, float]:
+    def _grid(self, X: np.ndarray, margin: float) -> tuple[xr.Coordinates, float]:
         low, high = X.min(axis=0), X.max(axis=0)
         longest = float((high - low).max())
         if longest <= 0:
             raise ValueError("X must spread, got the same point throughout")
-        h = longest * (1 + 2 * self.margin) / self.cells
-        n = np.maximum(np.ceil(((high - low) + 2 * self.margin * longest) / h - 1e-9).astype(int), 2)
+        h = longest * (1 + 2 * margin) / self.cells
+        n = np.maximum(np.ceil(((high - low) + 2 * margin * longest) / h - 1e-9).astype(int), 2)
         middle, half = (low + high) / 2, n * h / 2
         return grids.grid(n, middle - half, middle + half, DIMS[: X.shape[1]]), h
 

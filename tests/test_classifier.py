@@ -98,10 +98,15 @@ def test_far_points_get_the_label_of_the_grids_edge_and_an_empty_class_has_no_bo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cells": 4}, "'cells' parameter"),
-        ({"eps": -1.0}, "'eps' parameter"),
-        ({"prior": 2.0}, "'prior' parameter"),
-        ({"method": "quick"}, "'method' parameter"),
+        ({"cells": 4}, "cells must be a whole number, at least 8, got 4"),
+        ({"cells": 20.0}, "cells must be a whole number"),
+        ({"margin": 0.0}, "margin must be finite and > 0, got 0"),
+        ({"eps": -1.0}, "eps must be finite and > 0, got -1"),
+        ({"tau": 0.0}, "tau must be finite and > 0, got 0"),
+        ({"t_end": -0.1}, "t_end must be >= 0, got -0.1"),
+        ({"prior": 2.0}, "prior must lie between 0 and 1, got 2"),
+        ({"bandwidth": "wide"}, "bandwidth must be one of"),
+        ({"method": "quick"}, "method must be one of"),
         ({"eps": 1e-6}, "eps must be at least the largest grid spacing"),
     ],
 )

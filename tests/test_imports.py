@@ -1,9 +1,11 @@
 """What `import mcfpaper` brings along, and that every public name is there."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +54,21 @@ def test_an_unknown_name_is_told():
         mcfpaper.dilation  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'dilation'"):
         from mcfpaper import dilation  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("layer", "below"),
+    [
+        ("kernels", {"numpy", "scipy", "numba", "filelock", "mcfpaper.kernels"}),
+        ("solvers", {"numpy", "scipy", "ortools", "contourpy", "sklearn", "mcfpaper.kernels", "mcfpaper.solvers"}),
+    ],
+)
+def test_layers_know_those_below_only(layer, below):
+    """Kernels and solvers work on arrays: neither labelled nor chunked ones, nor the package around them."""
+    for path in (Path(mcfpaper.__file__).parent / layer).glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+        names |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+        assert all(n for n in names), path  # no relative imports
+        known = {".".join(n.split(".")[: 2 if n.startswith("mcfpaper") else 1]) for n in names}
+        assert known - set(sys.stdlib_module_names) <= below, path

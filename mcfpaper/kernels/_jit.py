@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numba
 
-from mcfpaper._workspace import package_hash
-
 PLACES = 64  # processes that may have a cache at one time
 
 
@@ -47,9 +45,10 @@ def _cached() -> bool:
 
 def _digest() -> str:
     """Of all that makes numba write a file anew; with these unchanged it only adds files, each in one go."""
-    package = Path(__file__).resolve().parents[1]
-    times = [path.stat().st_mtime_ns for path in sorted(package.rglob("*.py"))]
-    return hashlib.sha256(f"{package_hash()} {numba.__version__} {times}".encode()).hexdigest()[:16]
+    package, digest = Path(__file__).resolve().parents[1], hashlib.sha256(numba.__version__.encode())
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)} {path.stat().st_mtime_ns} ".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _seed(own: Path) -> None:
