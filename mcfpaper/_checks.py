@@ -183,11 +183,11 @@ def numbers(values: object, name: str) -> np.ndarray:
     return values
 
 
-def budget(eps: object, h: Sequence[float], name: str = "eps") -> float:
+def budget(eps: object, h: Sequence[float]) -> float:
     """Return the adversarial budget, refusing one below the largest grid spacing."""
-    eps = number(eps, name, above=0.0)
+    eps = number(eps, "eps", above=0.0)
     if eps < max(h) * (1 - 1e-9):
-        raise ValueError(f"{name} must be at least the largest grid spacing, {max(h):g}, got {eps:g}")
+        raise ValueError(f"eps must be at least the largest grid spacing, {max(h):g}, got {eps:g}")
     return eps
 
 

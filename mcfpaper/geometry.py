@@ -82,7 +82,7 @@ def perimeter(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataAr
     u, rho = _operands(u, densities)
     total = quadrature.surface_integral(_levels(u), _checks.spacing(u), rho)
     units = "mass/length" if rho is not None else _power(u.ndim - 1)
-    return _scalar(total, "perimeter", units)
+    return scalar(total, "perimeter", units)
 
 
 def volume(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataArray:
@@ -105,7 +105,7 @@ def volume(u: xr.DataArray, densities: xr.Dataset | None = None) -> xr.DataArray
     """
     u, rho = _operands(u, densities)
     (total,) = quadrature.integrals(_levels(u), _checks.spacing(u), [rho])
-    return _scalar(total, "volume", "mass" if rho is not None else _power(u.ndim))
+    return scalar(total, "volume", "mass" if rho is not None else _power(u.ndim))
 
 
 def hausdorff(u: xr.DataArray, v: xr.DataArray) -> xr.DataArray:
@@ -134,7 +134,7 @@ def hausdorff(u: xr.DataArray, v: xr.DataArray) -> xr.DataArray:
     h = _checks.spacing(u)
     fronts = [Front(_boundary(w, name), h) for w, name in ((u, "u"), (v, "v"))]
     total = max(_one_sided(fronts[0], fronts[1]), _one_sided(fronts[1], fronts[0]))
-    return _scalar(total, "Hausdorff distance", "length")
+    return scalar(total, "Hausdorff distance", "length")
 
 
 def _one_sided(a: Front, b: Front) -> float:
@@ -259,6 +259,7 @@ def _power(d: int) -> str:
     return {0: "1", 1: "length"}.get(d, f"length^{d}")
 
 
-def _scalar(value: float, long_name: str, units: str) -> xr.DataArray:
-    name = long_name.lower().replace(" ", "_")
+def scalar(value: object, long_name: str, units: str, name: str = "") -> xr.DataArray:
+    """A figure as a DataArray without dimensions, by default named as it is called in words."""
+    name = name or long_name.lower().replace(" ", "_")
     return xr.DataArray(value, name=name, attrs={"long_name": long_name, "units": units})

@@ -67,20 +67,20 @@ def _per_dimension(value: object, name: str, d: int) -> list:
     return values
 
 
-def as_coords(grid: xr.Coordinates | xr.DataArray | xr.Dataset, name: str = "grid") -> xr.Coordinates:
+def as_coords(grid: xr.Coordinates | xr.DataArray | xr.Dataset) -> xr.Coordinates:
     """Return the grid coordinates of a grid, field or Dataset, in its order of dimensions, checked."""
     if isinstance(grid, xr.DataArray | xr.Dataset):
         dims = grid.dims if isinstance(grid, xr.DataArray) else tuple(grid.sizes)
         missing = [dim for dim in dims if dim not in grid.coords]
         if missing:
-            raise ValueError(f"{name} must have a coordinate along each dimension, got none along {missing}")
+            raise ValueError(f"grid must have a coordinate along each dimension, got none along {missing}")
         grid = xr.Coordinates({dim: grid.coords[dim].variable for dim in dims})
     if not isinstance(grid, xr.Coordinates):
-        raise TypeError(f"{name} must be the result of mcfpaper.grid (xarray.Coordinates), got {type(grid).__name__}")
+        raise TypeError(f"grid must be the result of mcfpaper.grid (xarray.Coordinates), got {type(grid).__name__}")
     if not 1 <= len(dims_of(grid)) <= 3:
-        raise ValueError(f"{name} must have 1, 2 or 3 dimensions, got {dims_of(grid)}")
+        raise ValueError(f"grid must have 1, 2 or 3 dimensions, got {dims_of(grid)}")
     for dim in dims_of(grid):
-        _checks.step(grid, dim, name)
+        _checks.step(grid, dim, "grid")
     return grid
 
 

@@ -87,7 +87,7 @@ def nonlocal_tv(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
         # in double precision, so that a float32 field costs no more than its own rounding
         up, down = (f(u, eps, ball).astype(np.float64) for f in (dilate, erode))
         total = ((up - u) * rho["rho0"] + (u - down) * rho["rho1"]).sum() * (cell_volume(u) / eps)
-    return _scalar(total, "nonlocal_tv", "nonlocal total variation", "mass/length")
+    return geometry.scalar(total.data, "nonlocal total variation", "mass/length", "nonlocal_tv")
 
 
 def nonlocal_perimeter(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = "lattice") -> xr.DataArray:
@@ -112,7 +112,7 @@ def nonlocal_perimeter(a: xr.DataArray, densities: xr.Dataset, eps: float, ball:
     """
     a, rho, eps = _arguments(a, densities, eps, ball, "a")
     total = _checks.one_kind(_perimeter(a, rho, eps, ball), a, "a")
-    return _scalar(total, "nonlocal_perimeter", "nonlocal perimeter", "mass/length")
+    return geometry.scalar(total.data, "nonlocal perimeter", "mass/length")
 
 
 def risk(a: xr.DataArray, densities: xr.Dataset, ball: str = "lattice") -> xr.DataArray:
@@ -135,7 +135,7 @@ def risk(a: xr.DataArray, densities: xr.Dataset, ball: str = "lattice") -> xr.Da
     a = _checks.field(a, "a")
     _checks.option(ball, "ball", _checks.BALLS)
     rho = _checks.densities(densities, like=a, like_name="a")
-    return _scalar(_checks.one_kind(_risk(a, rho, ball), a, "a"), "risk", "risk", "mass")
+    return geometry.scalar(_checks.one_kind(_risk(a, rho, ball), a, "a").data, "risk", "mass")
 
 
 def adversarial_risk(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = "lattice") -> xr.DataArray:
@@ -164,7 +164,7 @@ def adversarial_risk(a: xr.DataArray, densities: xr.Dataset, eps: float, ball: s
         inside = _inside(a)
         wrong0, right1 = dilate(inside, eps, ball), erode(inside, eps, ball)
         total = (rho["rho0"].where(wrong0, 0.0) + rho["rho1"].where(~right1, 0.0)).sum() * cell_volume(a)
-    return _scalar(_checks.one_kind(total, a, "a"), "adversarial_risk", "adversarial risk", "mass")
+    return geometry.scalar(_checks.one_kind(total, a, "a").data, "adversarial risk", "mass")
 
 
 def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = "lattice") -> xr.DataArray:
@@ -240,7 +240,7 @@ def _morphology(u: object, eps: float, ball: str, lattice: Callable, smooth: Cal
 
 
 def _halo(ball: str, eps: float, h: tuple[float, ...]) -> tuple[int, ...]:
-    return isotropic.halo(eps, h) if ball == "isotropic" else morphology.halo(eps, h, ball)
+    return isotropic.halo(eps, h) if ball == "isotropic" else morphology.halo(eps, h)
 
 
 def _arguments(
@@ -300,7 +300,3 @@ def _finite(u: xr.DataArray) -> xr.DataArray:
 def _refuse_boolean(u: xr.DataArray, what: str) -> None:
     if u.dtype == bool:
         raise TypeError(f'u must be a level-set function for the {what} with ball="isotropic", got a boolean set')
-
-
-def _scalar(value: xr.DataArray, name: str, long_name: str, units: str) -> xr.DataArray:
-    return xr.DataArray(value.data, name=name, attrs={"long_name": long_name, "units": units})

@@ -79,7 +79,7 @@ def image(field: xr.DataArray, title: str = "", cmap: str | None = None, limits:
 
 def densities(rho: xr.Dataset, title: str = "") -> hv.Layout:
     """Pictures of both class densities, on one scale of colours."""
-    rho = _checks.densities(rho)
+    rho = _checks.densities(rho, name="rho")
     top = float(max(rho["rho0"].max(), rho["rho1"].max()))
     return hv.Layout(
         [image(rho[v], f"{title} class {i}".strip(), limits=(0.0, top)) for i, v in enumerate(("rho0", "rho1"))]

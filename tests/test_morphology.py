@@ -194,10 +194,10 @@ def test_chords_of_a_ball(eps, spacing, norm, d):
     spacing = spacing[:d]
     rows, half = balls.lattice_ball(eps, spacing, norm)
     z = balls.offsets(rows, half)
-    shape = [n + 2 for n in halo(eps, spacing, norm)]
+    shape = [n + 2 for n in halo(eps, spacing)]
     np.testing.assert_array_equal(z, all_offsets(eps, spacing, norm, shape))
     np.testing.assert_array_equal(z, -z[::-1])
-    assert tuple(z.max(0)) == halo(eps, spacing, norm)
+    assert tuple(z.max(0)) == halo(eps, spacing)
 
 
 def test_unknown_norm():

@@ -184,7 +184,7 @@ def test_points_follow_the_order_of_the_grid():
     [
         (lambda: plots.image(np.zeros((3, 3))), TypeError, "field must be"),
         (lambda: plots.image(disc().drop_vars("x")), ValueError, "field must have a coordinate"),
-        (lambda: plots.densities(disc()), TypeError, "densities must be"),
+        (lambda: plots.densities(disc()), TypeError, "rho must be"),
         (lambda: plots.sets({}), ValueError, "named must"),
         (lambda: plots.sets([disc()]), TypeError, "named must"),
         (lambda: plots.sets({"a": disc(dims=("x",))}), ValueError, "named must have 2 or 3 dimensions"),

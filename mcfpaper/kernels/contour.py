@@ -129,7 +129,7 @@ def _bent(c, x, y, z, spacing):
     return -gx / size, -gy / size, -gz / size, most
 
 
-def front_points(u, spacing, c=None):
+def front_points(u, spacing):
     """Where the front crosses the edges between cell centres.
 
     Parameters
@@ -138,8 +138,6 @@ def front_points(u, spacing, c=None):
         Level-set function, positive inside.
     spacing : tuple of float
         Size of a cell along each axis.
-    c : ndarray, optional
-        Its spline coefficients, if known (`spline.prefilter`).
 
     Returns
     -------
@@ -151,7 +149,7 @@ def front_points(u, spacing, c=None):
         div of the outward normal, 1/length (theory.md D7).
     """
     u = np.ascontiguousarray(u, dtype=np.float64)
-    c = prefilter(u) if c is None else c
+    c = prefilter(u)
     v = u.reshape((1,) * (3 - u.ndim) + u.shape)
     points = edge_roots(c, v, *(np.arange(n, dtype=np.float64) for n in v.shape))[:, 3 - u.ndim :]
     _, gradient, hessian = derivatives(c, points, spacing)

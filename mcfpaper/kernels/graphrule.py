@@ -41,13 +41,13 @@ def graph_rule(t, ni, nj, i, j, k, box, h, surface, work, rule, count):
                     gi_gk = _dot(_combine(slope, wj, nj), wk) / size[i] / gk
                     gj_gk = _dot(_combine(row, dj, nj), wk) / size[j] / gk
                     weight *= np.sqrt(1.0 + gi_gk * gi_gk + gj_gk * gj_gk)
-                    rule, count = _append_ordered(rule, count, box, i, j, k, xi, xj, y, weight)
+                    rule, count = _append_ordered(rule, count, box, i, j, xi, xj, y, weight)
             elif crossed or line[0] > 0.0:
                 low, high = (0.0, y) if line[0] > 0.0 else (y, 1.0)
                 for x in INNER:
                     part = 0.5 * weight * (high - low) * size[k]
                     x = low + (high - low) * x
-                    rule, count = _append_ordered(rule, count, box, i, j, k, xi, xj, x, part)
+                    rule, count = _append_ordered(rule, count, box, i, j, xi, xj, x, part)
     return rule, count
 
 
@@ -107,8 +107,8 @@ def _dot(x, w):
 
 
 @njit
-def _append_ordered(rule, count, box, i, j, k, xi, xj, xk, weight):
-    """Append a node given in unit coordinates of the box along the axes i, j, k."""
+def _append_ordered(rule, count, box, i, j, xi, xj, xk, weight):
+    """Append a node given in unit coordinates of the box along the axes i, j and the third one."""
     x = box[0] + box[3] * (xi if i == 0 else (xj if j == 0 else xk))
     y = box[1] + box[4] * (xi if i == 1 else (xj if j == 1 else xk))
     z = box[2] + box[5] * (xi if i == 2 else (xj if j == 2 else xk))

@@ -26,7 +26,7 @@ PANEL = 1 << 14  # bytes of a row, about, that are worked on at a time
 PLANES = 128  # that a sweep keeps for later maxima
 
 
-def halo(eps: float, spacing: Sequence[float], norm: str = "lattice") -> tuple[int, ...]:
+def halo(eps: float, spacing: Sequence[float]) -> tuple[int, ...]:
     """Cells beyond a block, along each axis, that its dilation or erosion reads (the same for all norms)."""
     return reach(eps, spacing)
 

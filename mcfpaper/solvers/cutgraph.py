@@ -159,7 +159,7 @@ class CutProblem:
         for s in self.sides:
             s.prepare(k)
         while True:
-            sets = self._relaxed(weight, k, side)
+            sets = self._relaxed(weight, side)
             self.rounds += 1
             different = sets[:1] if all(np.array_equal(sets[0], a) for a in sets[1:]) else sets
             missed = [s.violated(k, a, self.z, self.far, self.potential) for a in different for s in self.sides]
@@ -170,7 +170,7 @@ class CutProblem:
         """Rounds so far and arcs of the last graph."""
         return {"rounds": self.rounds, "edges": self.edges}
 
-    def _relaxed(self, weight, k, side):
+    def _relaxed(self, weight, side):
         sup, inf = self.sides
         sup_arcs, sup_paid, s, nodes = sup.arcs(weight.size)
         inf_arcs, inf_paid, i, nodes = inf.arcs(nodes)

@@ -17,6 +17,7 @@ from mcfpaper.solvers.force import Field, force, frame
 from mcfpaper.solvers.rays import open_shares
 from mcfpaper.solvers.screened import BAND, FLOOR, System
 
+LIMIT = 40  # linear systems from one start
 WIDTH = 12.0  # exact distances up to here: a spline forgets the kink there to 0.27^12
 
 
@@ -220,7 +221,7 @@ def _enough(state, tol):
     return state.gap <= tol and (bound <= tol or bound - state.gap > tol)
 
 
-def relax(problem, w, tol, fresh=False, limit=40, state=State):
+def relax(problem, w, tol, fresh=False, state=State):
     """Iterate from the level function `w` (`fresh`: already a signed distance).
 
     What `w` is, only `problem` and `state` know.
@@ -232,7 +233,7 @@ def relax(problem, w, tol, fresh=False, limit=40, state=State):
     """
     now = state(problem.reflected(w), problem, fresh)
     best, stalled, solved = now.merit, 0, 0
-    while solved < limit:
+    while solved < LIMIT:
         if now.empty or stalled > 3 or _enough(now, tol):
             break
         v = now.system.update()
@@ -246,7 +247,7 @@ def relax(problem, w, tol, fresh=False, limit=40, state=State):
             if new.merit < now.merit:
                 break
         if now.gap <= tol and new.merit >= now.merit:  # a settled front is not given up for a worse one
-            stalled = limit
+            stalled = LIMIT
             continue
         now = new
         stalled = 0 if now.merit < 0.9 * best else stalled + 1
