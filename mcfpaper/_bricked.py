@@ -45,7 +45,7 @@ class Bricks:
         return np.flatnonzero((self.least < width) | (self.inside & self.outside)).tolist()
 
 
-class Level:
+class BrickLevel:
     """A signed distance: bricks near its front, patches of all of the front; `full` says that there is no front."""
 
     def __init__(self, data=None, seeds=None, full=None):
@@ -54,7 +54,7 @@ class Level:
 
 
 class Bricked:
-    """The bricks of a grid and the densities on them; `level` functions are `Bricks`, signed distances `Level`.
+    """The bricks of a grid and the densities on them; `level` functions are `Bricks`, signed distances `BrickLevel`.
 
     Those that are nearer than `kept` (length) to a front are kept: figures ask for distances up to `eps`.
     """
@@ -119,7 +119,7 @@ class Bricked:
                 tasks[t] = delayed(bricks.patches)(self.setup, t, *self.about(w, lo, hi))
         return np.concatenate(list(dask.compute(tasks)[0].values()))
 
-    def near(self, level: Level, width: float) -> tuple[np.ndarray, np.ndarray]:
+    def near(self, level: BrickLevel, width: float) -> tuple[np.ndarray, np.ndarray]:
         """Which bricks are within `width` of the front, and which of the others are inside."""
         if level.full is not None:
             return np.zeros(self.tiling.size, bool), np.full(self.tiling.size, level.full)
@@ -139,17 +139,17 @@ class Bricked:
             least[t] = apart.min(initial=self.kept)
         return least
 
-    def uniform(self, full: bool) -> Level:
+    def uniform(self, full: bool) -> BrickLevel:
         """The full or the empty set."""
         size = self.tiling.size
-        return Level(Bricks({}, np.full(size, np.inf), np.full(size, full), np.full(size, not full)), full=full)
+        return BrickLevel(Bricks({}, np.full(size, np.inf), np.full(size, full), np.full(size, not full)), full=full)
 
-    def levelled(self, w: Bricks) -> Level:
+    def levelled(self, w: Bricks) -> BrickLevel:
         """The signed distance to the front of a level function."""
         if not (w.inside.any() and w.outside.any()):
             return self.uniform(bool(w.inside.any()))
         s, parts = self.setup, {}
-        level = Level(seeds=self.patches(w))
+        level = BrickLevel(seeds=self.patches(w))
         least = self.least(level.seeds)
         for t in np.flatnonzero(least < self.kept).tolist():
             lo, hi = (np.array(b) for b in self.tiling.box(t, s.cut))
@@ -159,18 +159,18 @@ class Bricked:
         level.data = Bricks(parts, least, w.inside, w.outside)
         return level
 
-    def known(self, data: da.Array) -> Level:
+    def known(self, data: da.Array) -> BrickLevel:
         """What is known of a signed distance, which is looked through; bricks near its front are kept."""
         w = self.surveyed(data)
         if not (w.inside.any() and w.outside.any()):
             return self.uniform(bool(w.inside.any()))
-        level = Level(seeds=self.patches(w))
+        level = BrickLevel(seeds=self.patches(w))
         least = self.least(level.seeds)
         (parts,) = dask.persist(w.pieces(np.flatnonzero(least < self.kept).tolist()))
         level.data = Bricks(parts, least, w.inside, w.outside)
         return level
 
-    def lazy(self, level: Level) -> da.Array:
+    def lazy(self, level: BrickLevel) -> da.Array:
         """A level as an array whose chunks are bricks."""
         grid = np.empty(self.tiling.counts, object)
         for t in self.all:
@@ -180,7 +180,7 @@ class Bricked:
             grid[place] = da.from_delayed(self.part(level, t), shape, float, meta=np.empty((0, 0, 0)))
         return da.block(grid.tolist())
 
-    def part(self, level: Level, t: int) -> object:
+    def part(self, level: BrickLevel, t: int) -> object:
         """A brick of a level, delayed, near the front or not."""
         if level.full is not None:
             return delayed(bricks.far_distance)(self.setup, t, level.full, None)
@@ -189,7 +189,7 @@ class Bricked:
         inside = bool(level.data.inside[t])
         return delayed(bricks.far_distance)(self.setup, t, inside, level.handle)
 
-    def forget(self, level: Level) -> None:
+    def forget(self, level: BrickLevel) -> None:
         """Drop the bricks of the densities far from a front."""
         kept = set(level.data.near(self.setup.mass * max(self.h)))
         self.resident = {t: v for t, v in self.resident.items() if t in kept}

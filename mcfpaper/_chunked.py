@@ -19,7 +19,7 @@ import xarray as xr
 
 from mcfpaper import _checks, _tilework
 from mcfpaper._problem import Problem
-from mcfpaper._tiled import Level, Tiled
+from mcfpaper._tiled import Tiled, TiledLevel
 from mcfpaper._tilestep import Step
 from mcfpaper.solvers import energies, front, tiles
 
@@ -30,7 +30,7 @@ class ChunkedProblem(Problem):
     def _load(self, u: xr.DataArray, rho: xr.Dataset) -> None:
         self._keep(u, rho)
         self.fields = Tiled(u.shape, self.chunks, self.h, [self.rho[v].data for v in ("rho0", "rho1")])
-        self.initial = Level(self.u.data)
+        self.initial = TiledLevel(self.u.data)
         self.fields.survey(self.initial, self.fields.all)
         self._weigh()
 
@@ -41,7 +41,7 @@ class ChunkedProblem(Problem):
         layout = dict(zip(u.dims, self.chunks, strict=True))
         self.u = u if _checks.is_lazy(u) else u.chunk(layout)
         self.rho = rho.map(lambda v: v if _checks.is_lazy(v) else v.chunk(layout))
-        self.levels: dict[str, Level] = {}
+        self.levels: dict[str, TiledLevel] = {}
 
     def _weigh(self) -> None:
         """Masses of the tiles."""
@@ -60,10 +60,10 @@ class ChunkedProblem(Problem):
         digest.update(b"".join(found.values()))
         return digest.hexdigest()[:32]
 
-    def _level(self, u: xr.DataArray) -> Level:
+    def _level(self, u: xr.DataArray) -> TiledLevel:
         """What is known of a field of a state; one that was read from a store is looked through."""
         if u.data.name not in self.levels:
-            level = Level(u.data)
+            level = TiledLevel(u.data)
             self.fields.survey(level, self.fields.all)
             level.guide = None if level.full is not None else self.fields.guide(level)
             self._remember(u.data.name, level)
@@ -72,7 +72,7 @@ class ChunkedProblem(Problem):
             self.fields.survey(level, np.flatnonzero(level.guide.near(self.fields.tiling, 3.0 * max(self.h))[0]))
         return level
 
-    def _remember(self, name: str, level: Level) -> None:
+    def _remember(self, name: str, level: TiledLevel) -> None:
         self.levels[name] = level
         for old in list(self.levels)[:-3]:
             del self.levels[old]
@@ -80,10 +80,10 @@ class ChunkedProblem(Problem):
     def _lazy(self, field: tiles.CurveField | bool) -> xr.DataArray:
         """The signed distance as a lazy field; -inf or inf where a truth value says that the set is empty or full."""
         if isinstance(field, bool):
-            level = Level(partial(_tilework.constant, full=field))
+            level = TiledLevel(partial(_tilework.constant, full=field))
             level.full = field
         else:
-            level = Level(field, field)
+            level = TiledLevel(field, field)
         data = da.map_blocks(
             _tilework.block,
             chunks=self.chunks,
@@ -119,7 +119,7 @@ class ChunkedProblem(Problem):
         outcome = {k: getattr(r, k) for k in ("gap", "certified", "converged", "iterations")}
         return self._dataset({"u": self._lazy(r.u).data} | outcome)
 
-    def _solve(self, level: Level) -> front.Result:
+    def _solve(self, level: TiledLevel) -> front.Result:
         """As `front.step`; `u` of the result as `_lazy` takes it."""
         return Step(self.fields, level, self.eps, self.tau, self.tol, self.floor).result()
 

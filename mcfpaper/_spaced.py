@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import cKDTree
 
-from mcfpaper._bricked import PAIR, Bricked, Bricks, Level, delayed
+from mcfpaper._bricked import PAIR, Bricked, BrickLevel, Bricks, delayed
 from mcfpaper._chunked import ChunkedProblem
 from mcfpaper.solvers import bricks, front, newton, starts
 from mcfpaper.solvers.rays import reflected
@@ -33,7 +33,7 @@ class SpaceWork:
         return w
 
     def has_front(self, w: Bricks) -> bool:
-        """As `newton.Problem.has_front`."""
+        """As `newton.StepData.has_front`."""
         return bool(w.inside.any() and w.outside.any())
 
 
@@ -59,7 +59,7 @@ class SpaceState:
             self.turn, *rest = (np.concatenate([getattr(b, name) for b in bands]) for name in names)
             self.system = newton.System(*rest, problem.spacing)
             self.gap, self.merit = self.system.gap, self.system.merit
-            self.proved = all(b.free for b in bands) and self.system.least > newton.FLOOR
+            self.proved = all(b.free for b in bands) and self.system.least > newton.LEAST_SLOPE
 
     def _look(self, problem: SpaceWork) -> None:
         """Have bricks near the front looked at."""
@@ -108,13 +108,13 @@ class SpaceProblem(ChunkedProblem):
         self.fields.pose(self.eps, self.tau, self.floor)
         self.initial = self.fields.surveyed(self.u.data)
 
-    def _level(self, u: xr.DataArray) -> Level:
+    def _level(self, u: xr.DataArray) -> BrickLevel:
         """What is known of a field of a state; one that was read from a store is looked through."""
         if u.data.name not in self.levels:
             self._remember(u.data.name, self.fields.known(u.data))
         return self.levels[u.data.name]
 
-    def _lazy(self, level: Level | bool) -> xr.DataArray:
+    def _lazy(self, level: BrickLevel | bool) -> xr.DataArray:
         """A level as a lazy field in the chunks of the input."""
         level = self.fields.uniform(level) if isinstance(level, bool) else level
         data = self.fields.lazy(level).rechunk(self.chunks)
@@ -125,8 +125,8 @@ class SpaceProblem(ChunkedProblem):
         """Signed distance to the front of the initial set."""
         return self._lazy(self.fields.levelled(self.initial))
 
-    def _solve(self, level: Level) -> front.Result:
-        """As `front.step`; `u` of the result is a Level."""
+    def _solve(self, level: BrickLevel) -> front.Result:
+        """As `front.step`; `u` of the result is a BrickLevel."""
         self.fields.forget(level)
         try:
             if not self._doubtful(level):
@@ -139,7 +139,7 @@ class SpaceProblem(ChunkedProblem):
             pass
         return self._dense(level)
 
-    def _doubtful(self, level: Level) -> bool:
+    def _doubtful(self, level: BrickLevel) -> bool:
         """Whether points at the distances that `starts.doubtful` asks for, along normals, have others nearer to them.
 
         If they have not, all level sets between are parallel surfaces.
@@ -157,7 +157,7 @@ class SpaceProblem(ChunkedProblem):
                     return True
         return False
 
-    def _dense(self, level: Level) -> front.Result:
+    def _dense(self, level: BrickLevel) -> front.Result:
         """The step on the box about the front in one task, where its topology or the method is in doubt."""
         x, h = level.seeds[:, :3] / self.h, np.array(self.h)
         pad = (self.eps + 3.0 * self.tau**0.5) / h + 2 * bricks.FORGET

@@ -10,10 +10,10 @@ import dask.array as da
 import numpy as np
 
 from mcfpaper import _tilework
-from mcfpaper.solvers import curves, tiles
+from mcfpaper.solvers import curvefront, curves, tiles
 
 
-class Level:
+class TiledLevel:
     """A level function, a dask array or a function on windows, and its front.
 
     `guide`: the signed distance to its front (`tiles.CurveField`); None where `full` says that there is no front.
@@ -60,7 +60,7 @@ class Tiled:
         for k, known in enumerate(self.known):
             known.add({t: c[k] for t, c in found.items()})
 
-    def survey(self, level: Level, numbers: Iterable[int]) -> None:
+    def survey(self, level: TiledLevel, numbers: Iterable[int]) -> None:
         """Find the front of a level function, which lies in the given tiles."""
 
         def fetch(numbers: list[int]) -> None:
@@ -79,31 +79,31 @@ class Tiled:
             level.full = kinds <= {"inf", "inside"}
         level.lines = tiles.joined([line for v in found.values() for line in v[1]], self.tiling.shape)
 
-    def curves(self, level: Level, negligible: float = 0.0) -> list[curves.Curve | None]:
+    def curves(self, level: TiledLevel, negligible: float = 0.0) -> list[curves.Curve | None]:
         """Curves of the front, but those shorter than `negligible`; None for those too short for Newton's method."""
         lines = [line for line in level.lines if curves.length(line, self.h) >= negligible]
         return [curves.fitted(line, *self._fit(level)) for line in lines]
 
-    def _fit(self, level: Level) -> tuple:
+    def _fit(self, level: TiledLevel) -> tuple:
         h = np.array(self.h)
         return partial(level.known.slopes, spacing=h), self.tiling.shape, h
 
-    def guide(self, level: Level) -> tiles.CurveField:
+    def guide(self, level: TiledLevel) -> tiles.CurveField:
         """Signed distance to the front, however short its curves are."""
         lines = [line for line in level.lines or [] if curves.length(line, self.h) > 0.0]
         if not lines:
             raise RuntimeError("the front could not be followed as curves: take a smaller tau or a finer grid")
         fit = self._fit(level)
         found = [curves.fitted(line, *fit, mirrored=False) or tiles.polygon(line, *fit) for line in lines]
-        return tiles.CurveField(curves.Front(found, self.h).pieces(), self.tiling.shape, self.h)
+        return tiles.CurveField(curvefront.CurveFront(found, self.h).pieces(), self.tiling.shape, self.h)
 
     def redrawn(self, data: Callable, numbers: Iterable[int]) -> tiles.CurveField:
         """The signed distance to the front of a function on windows, which lies in the given tiles."""
-        level = Level(data)
+        level = TiledLevel(data)
         self.survey(level, numbers)
         return self.guide(level)
 
-    def near(self, level: Level, width: float) -> tuple[np.ndarray, np.ndarray]:
+    def near(self, level: TiledLevel, width: float) -> tuple[np.ndarray, np.ndarray]:
         """Which tiles are within `width` of the front, and which of the others are inside."""
         if level.full is not None:
             return np.zeros(self.tiling.size, bool), np.full(self.tiling.size, level.full)

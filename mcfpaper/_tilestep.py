@@ -9,8 +9,8 @@ import dask.array as da
 import numpy as np
 
 from mcfpaper import _tilework
-from mcfpaper._tiled import Level, Tiled
-from mcfpaper.solvers import curves, front, newton, starts, tiles
+from mcfpaper._tiled import Tiled, TiledLevel
+from mcfpaper.solvers import curvefront, front, newton, starts, tiles
 
 COARSE = 160  # blocks a side of the lattice on which a minimum cut proposes another topology: a second or two of work
 SAMPLES = 1024  # samples a side of f that tell whether its level sets change their topology: 8 MB on the caller
@@ -32,8 +32,8 @@ class TileField:
         return v if self.floor is None else np.maximum(v, self.floor)
 
 
-class TileProblem(newton.Problem):
-    """The data of a step as `newton.Problem` has them, on tiles."""
+class TileData(newton.StepData):
+    """The data of a step as `newton.StepData` has them, on tiles."""
 
     def __init__(self, f, rho0, rho1, eps, tau, spacing, floor):
         self.spacing, self.px, self.pad = np.asarray(spacing, float), float(max(spacing)), 0
@@ -49,10 +49,10 @@ class TileProblem(newton.Problem):
 class Step:
     """One step from the front of `level` on the densities of `fields`."""
 
-    def __init__(self, fields: Tiled, level: Level, eps: float, tau: float, tol: float, floor: float):
+    def __init__(self, fields: Tiled, level: TiledLevel, eps: float, tau: float, tol: float, floor: float):
         self.fields, self.level, self.tol = fields, level, tol
         self.tiling, self.h = fields.tiling, fields.h
-        self.data = TileProblem(level.known, *fields.known, eps, tau, fields.h, floor)
+        self.data = TileData(level.known, *fields.known, eps, tau, fields.h, floor)
 
     def result(self) -> front.Result:
         """As `front.step`; `u` of the result is the signed distance as a function on windows, or False, True."""
@@ -68,16 +68,16 @@ class Step:
     def _near(self, field: tiles.CurveField, width: float) -> np.ndarray:
         return np.flatnonzero(field.near(self.tiling, width)[0])
 
-    def _candidate(self, w: Level, reason: str = "") -> front.Candidate | None:
+    def _candidate(self, w: TiledLevel, reason: str = "") -> front.Candidate | None:
         """The local minimiser that Newton's method finds from the front of `w`; None where it fails."""
         start = self.fields.curves(w, 2.0 * self.data.tau**0.5) if w.lines else []
         if not start or None in start:
             return None
-        now = curves.Front(start, self.h)
+        now = curvefront.CurveFront(start, self.h)
         x, n = now.frame.points, self.data.eps * now.frame.normals / self.data.spacing
         reached = [self.tiling.numbers(self.data.f.folded(p)) for p in (x, x - n, x + n)]
         self.fields.known[0].need(np.concatenate(reached))
-        now, iterations = curves.newton(self.data, now)
+        now, iterations = curvefront.newton(self.data, now)
         if now is None:
             return None
         settled = front.settled(self.data, now)
@@ -98,7 +98,7 @@ class Step:
         found = self.fields.curves(self.level)
         if None in found:
             return False
-        frame = curves.Front(found, self.h).frame
+        frame = curvefront.CurveFront(found, self.h).frame
         for s in (sign * d for d in distances for sign in (1.0, -1.0)):
             ends = self.data.f.folded(frame.points + s * frame.normals / self.data.spacing)
             if np.abs(self.level.guide.at(ends) - s).max() > 0.1 * self.data.px:
@@ -115,7 +115,7 @@ class Step:
         for propose in (starts.coarse, starts.predictor):
             w = propose(*means, self.data.eps, self.data.tau, wide)
             if starts.has_front(w):
-                proposed = Level(tiles.Refined(w, m))
+                proposed = TiledLevel(tiles.Refined(w, m))
                 self.fields.survey(proposed, proposed.data.near(self.tiling))
                 if proposed.full is None:
                     found += filter(None, [self._candidate(proposed, "global")])

@@ -16,7 +16,7 @@ from mcfpaper._interrupt import promptly
 from mcfpaper.kernels import quadrature, spline, surfaces
 from mcfpaper.kernels.boolean_distance import boolean_distance
 from mcfpaper.kernels.contour import frames
-from mcfpaper.kernels.distance import Front, redistance
+from mcfpaper.kernels.distance import SplineFront, redistance
 
 
 def signed_distance(u: xr.DataArray) -> xr.DataArray:
@@ -132,12 +132,12 @@ def hausdorff(u: xr.DataArray, v: xr.DataArray) -> xr.DataArray:
     _checks.same_grid(u, v, "u", "v")
     v = v.transpose(*u.dims)
     h = _checks.spacing(u)
-    fronts = [Front(_boundary(w, name), h) for w, name in ((u, "u"), (v, "v"))]
+    fronts = [SplineFront(_boundary(w, name), h) for w, name in ((u, "u"), (v, "v"))]
     total = max(_one_sided(fronts[0], fronts[1]), _one_sided(fronts[1], fronts[0]))
     return scalar(total, "Hausdorff distance", "length")
 
 
-def _one_sided(a: Front, b: Front) -> float:
+def _one_sided(a: SplineFront, b: SplineFront) -> float:
     """Supremum over the front a of the distance to the front b."""
     x = a.seeds
     g = b.distances(x)
@@ -154,7 +154,7 @@ def _one_sided(a: Front, b: Front) -> float:
     return float(g.max())
 
 
-def _tangents(a: Front, x: np.ndarray) -> list[np.ndarray]:
+def _tangents(a: SplineFront, x: np.ndarray) -> list[np.ndarray]:
     """Unit tangents (m, 3) spanning the tangent space of the front at its points x; none on a line."""
     n, _, _ = frames(a.c, x / a.h, tuple(a.h), 0.0)
     d = sum(length > 1 for length in a.shape)

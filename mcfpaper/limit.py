@@ -14,7 +14,7 @@ from mcfpaper import _checks
 from mcfpaper.kernels.contour import front_points
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import fronts, levelset
-from mcfpaper.solvers.fronttracking import Field
+from mcfpaper.solvers.fronttracking import Spline
 from mcfpaper.solvers.planeflow import COARSE, FINE, PlaneFlow
 
 METHODS = {
@@ -126,12 +126,12 @@ def _plane(u: np.ndarray, log_rho: np.ndarray, h: tuple[float, ...], times: np.n
 def _space(u: np.ndarray, log_rho: np.ndarray, h: tuple[float, ...], times: np.ndarray):
     """Level set on the grid, and on one of twice the spacing for the error estimate."""
     u = redistance(u, h) if u.dtype != bool else redistance(np.where(u, 0.5, -0.5), h)
-    log = Field(log_rho, h, 3)
+    log = Spline(log_rho, h, 3)
     cells = tuple(max(n // 2, 4) for n in u.shape)
     wide = tuple(n * s / m for n, s, m in zip(u.shape, h, cells, strict=True))
     start = np.array([0.5 * (w - s) for w, s in zip(wide, h, strict=True)])  # first cell of the coarse grid
     fine = _level_sets(u, log, h, np.zeros(3), times)
-    coarse = _level_sets(Field(u, h, 3)(_centres(cells, wide, start)), log, wide, start, times)
+    coarse = _level_sets(Spline(u, h, 3)(_centres(cells, wide, start)), log, wide, start, times)
     error = [_apart(a, b, h, wide, start) for a, b in zip(fine, coarse, strict=True)]
     return np.array(fine), np.array(error)
 
@@ -141,7 +141,7 @@ def _centres(cells: tuple[int, ...], h: tuple[float, ...], start: np.ndarray) ->
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def _level_sets(u: np.ndarray, log: Field, h: tuple[float, ...], start: np.ndarray, times: np.ndarray) -> list:
+def _level_sets(u: np.ndarray, log: Spline, h: tuple[float, ...], start: np.ndarray, times: np.ndarray) -> list:
     drift = np.moveaxis(log.gradient(_centres(u.shape, h, start).reshape(-1, u.ndim)), -1, 0).reshape(u.ndim, *u.shape)
     found, now = [], 0.0
     for t in times:
@@ -159,14 +159,14 @@ def _apart(a: np.ndarray, b: np.ndarray, h: tuple[float, ...], wide: tuple[float
         return float((left[0] * -np.sign(gone.flat[0])).max()) if left else 0.0
     here = front_points(a, h)[0] * h
     there = front_points(b, wide)[0] * wide + start
-    return float(max(np.abs(Field(b, wide, 3, start)(here)).max(), np.abs(Field(a, h, 3)(there)).max()))
+    return float(max(np.abs(Spline(b, wide, 3, start)(here)).max(), np.abs(Spline(a, h, 3)(there)).max()))
 
 
 def _line(u: np.ndarray, log_rho: np.ndarray, h: tuple[float, ...], times: np.ndarray):
     (n,), (step,) = u.shape, h
     x = np.arange(n) * step
     (b, gone, right), (other, _, _) = (
-        _points(u, Field(log_rho, h, 8 - k), Field(u, h, k) if u.dtype != bool else None, step, times, tolerance)
+        _points(u, Spline(log_rho, h, 8 - k), Spline(u, h, k) if u.dtype != bool else None, step, times, tolerance)
         for k, tolerance in ((3, 1e-11), (5, 1e-9))  # u may have kinks, log rho has none
     )
     flow = np.empty((len(times), n))
@@ -181,7 +181,7 @@ def _line(u: np.ndarray, log_rho: np.ndarray, h: tuple[float, ...], times: np.nd
     return flow, np.abs(b - other).max(axis=1)
 
 
-def _points(u: np.ndarray, log: Field, field: Field | None, step: float, times: np.ndarray, tolerance: float):
+def _points(u: np.ndarray, log: Spline, field: Spline | None, step: float, times: np.ndarray, tolerance: float):
     """Boundary points (time, point), when each leaves the box, and their outward directions +1 or -1.
 
     A point that has left stays at the edge. Points never meet: they solve one autonomous equation.

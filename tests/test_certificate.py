@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import ndimage, optimize
 
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import barriers, curves, front
-from mcfpaper.solvers.newton import Problem
+from mcfpaper.solvers import barriers, curvefront, front
+from mcfpaper.solvers.newton import StepData
 
 EPS, TAU = 0.05, 0.0125
 MODES = 160
@@ -81,11 +81,11 @@ def test_gap_bounds_the_error_of_a_step(n, drawn):
 @given(waves, st.floats(1e-3, 0.2), st.integers(0, 9), st.floats(0, 6.3))
 def test_gap_bounds_the_error_of_a_front_that_is_off(drawn, size, order, phase):
     h, f, a, b, points = setting(64, drawn)
-    problem = Problem(f, a, b, EPS, TAU, (h, h))
-    solved, _ = curves.relax(problem, f)
+    problem = StepData(f, a, b, EPS, TAU, (h, h))
+    solved, _ = curvefront.relax(problem, f)
     x = solved.frame.points * h - 1.0
     shift = size * h * np.cos(order * np.arctan2(x[:, 1], x[:, 0]) + phase)
-    off = curves.Front(solved.moved(shift, 1.0), (h, h))
+    off = curvefront.CurveFront(solved.moved(shift, 1.0), (h, h))
     proof = barriers.certify(problem, off)
     assert proof.holds or size > 0.05  # barriers round a front that is far off may not be found
     assert np.abs(off.distances((points + 1.0) / h - 0.5)).max() <= proof.gap

@@ -18,7 +18,7 @@ import mcfpaper as mcf
 from mcfpaper import _tilework, cluster
 from mcfpaper._chunked import ChunkedProblem
 from mcfpaper.kernels import curvedistance, spline
-from mcfpaper.solvers import curves, tiles
+from mcfpaper.solvers import curvefront, curves, tiles
 
 # cells: what splines on windows forget (1e-9), where Newton stops (1e-7), where nodes happen to lie (2e-6)
 FORGOTTEN = 1e-5
@@ -139,7 +139,7 @@ def test_changes_of_topology(u, eps, tau):
     lazy = mcf.step(u.chunk(23), rho.chunk(64), eps, tau).compute()
     assert len(mcf.contours(lazy.u)) == len(mcf.contours(plain.u))
     # each is within its gap of the solution of the discrete problem; where discs merge, rays end early and Newton's
-    # method converges linearly, to no more than curves.REST
+    # method converges linearly, to no more than curvefront.REST
     same(lazy, plain, float(plain.gap + lazy.gap) / (2 / 64) + FORGOTTEN)
 
 
@@ -185,7 +185,7 @@ def test_distances_are_those_of_the_single_block_and_of_any_window():
     angles = np.arange(200) * 2 * np.pi / 200
     radius = 14 + 2 * np.cos(3 * angles)
     nodes = np.stack([24.3 + radius * np.cos(angles), 27.1 + radius * np.sin(angles)], 1)[::-1] * 0.1
-    front = curves.Front([curves.Curve(nodes)], (0.1, 0.1))
+    front = curvefront.CurveFront([curves.Curve(nodes)], (0.1, 0.1))
     field = tiles.CurveField(front.pieces(), (50, 60), (0.1, 0.1))
     whole = field((0, 0), (50, 60))
     near = abs(whole) < 0.1 * curvedistance.REACH  # farther away the seeds' tree may settle ties otherwise

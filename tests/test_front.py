@@ -6,9 +6,9 @@ import pytest
 from mcfpaper import oracles
 from mcfpaper.kernels import contour, spline
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import barriers, curves, front, mincut, starts
+from mcfpaper.solvers import barriers, curvefront, curves, front, mincut, starts
 from mcfpaper.solvers.force import Field, force, frame
-from mcfpaper.solvers.newton import Problem
+from mcfpaper.solvers.newton import StepData
 
 EPS = TAU = 0.05
 
@@ -199,10 +199,10 @@ def test_first_step_of_rough_shapes_converges_and_gap_bounds_its_error(name):
     assert out.converged
     assert out.certified
     assert out.gap <= 0.005 * h
-    problem = Problem(f, a, b, EPS, tau, (h, h))
-    exact, _ = curves.relax(problem, out.u)
+    problem = StepData(f, a, b, EPS, tau, (h, h))
+    exact, _ = curvefront.relax(problem, out.u)
     for _ in range(3):  # nodes a sixteenth of a cell apart
-        exact, _ = curves.refined(problem, exact)
+        exact, _ = curvefront.refined(problem, exact)
     band = np.abs(out.u) < 2 * h
     assert np.abs(out.u - exact.distance(f.shape))[band].max() <= out.gap
 
@@ -210,8 +210,8 @@ def test_first_step_of_rough_shapes_converges_and_gap_bounds_its_error(name):
 def test_no_certificate_where_rays_cross():
     h, x, y = grid(64)
     f, half = np.abs(x) - 0.04 + 0.0 * y, np.full(x.shape, 0.5)  # two half planes, a gap narrower than 2 eps
-    problem = Problem(f, half, half, EPS, 1e-3, (h, h))
-    found, _ = curves.relax(problem, f)
+    problem = StepData(f, half, half, EPS, 1e-3, (h, h))
+    found, _ = curvefront.relax(problem, f)
     proof = barriers.certify(problem, found)
     assert not proof.holds
     assert front.step(f, half, half, EPS, 1e-3, (h, h)).reason == "full"
@@ -220,20 +220,20 @@ def test_no_certificate_where_rays_cross():
 def test_curves_that_cross():
     h, x, y = grid(64)
     u = redistance(0.6 - np.hypot((x + 1.0) / 1.2, y), (h, h))  # ends on a wall
-    simple = curves.Front(curves.extract(u, (h, h)), (h, h))
-    assert not curves.crossing(simple)
+    simple = curvefront.CurveFront(curves.extract(u, (h, h)), (h, h))
+    assert not curvefront.crossing(simple)
     s = np.linspace(0.0, 2 * np.pi, 200, endpoint=False) + 0.01  # no node on the crossing
     eight = curves.Curve(1.0 + 0.5 * np.stack([np.sin(s), np.sin(2 * s)], 1))
-    assert curves.crossing(curves.Front([eight], (h, h)))
+    assert curvefront.crossing(curvefront.CurveFront([eight], (h, h)))
     rings = [curves.Curve(1.0 + 0.4 * np.stack([np.cos(s) + d, np.sin(s)], 1)) for d in (0.0, 0.5)]
-    assert curves.crossing(curves.Front(rings, (h, h)))
-    assert not curves.crossing(curves.Front(rings[:1], (h, h)))
+    assert curvefront.crossing(curvefront.CurveFront(rings, (h, h)))
+    assert not curvefront.crossing(curvefront.CurveFront(rings[:1], (h, h)))
 
 
 def test_distance_to_curves():
     h, x, y = grid(64)
     u = redistance(0.6 - np.hypot((x + 1.0) / 1.2, y), (h, h))  # ends on a wall, at a right angle
-    found = curves.Front(curves.extract(u, (h, h)), (h, h)).distance(u.shape)
+    found = curvefront.CurveFront(curves.extract(u, (h, h)), (h, h)).distance(u.shape)
     far = np.abs(found - u) > 1e-3 * h
     assert not far[np.abs(u) < 0.15].any()
     assert far.mean() < 0.01  # at the medial axis

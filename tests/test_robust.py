@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 from mcfpaper import oracles
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.kernels.quadrature import integrals
-from mcfpaper.solvers import curves, energies, front, mincut
+from mcfpaper.solvers import curvefront, energies, front, mincut
 from mcfpaper.solvers.force import Field
-from mcfpaper.solvers.newton import Problem
+from mcfpaper.solvers.newton import StepData
 
 
 def grid(n):
@@ -100,7 +100,7 @@ def error_and_bound(out, args, m=3):
 
     The last is None where it was not found to a hundredth of a cell.
     """
-    h, problem = args[-1][0], Problem(*finer(args, m))
+    h, problem = args[-1][0], StepData(*finer(args, m))
     candidate = front._on_curves(problem, resampled(out.u, m))
     exact = candidate.result(problem, 0.01 * h) if candidate is not None else None
     if exact is None or not exact.converged:
@@ -112,7 +112,7 @@ def error_and_bound(out, args, m=3):
 def check(args):
     """Hold a step to the laws; figures of it."""
     f, a, b, eps, tau, spacing = args
-    h, problem = spacing[0], Problem(*args)
+    h, problem = spacing[0], StepData(*args)
     tol = 0.02 * h
     out = front.step(*args, tol=tol)
     trivial = np.isinf(out.u).all()
@@ -376,12 +376,12 @@ def test_no_start_leads_to_less_energy(cells, gap):
     f = redistance(0.75 - np.hypot(np.abs(x) - 0.75 - gap / 2.0, y), (h, h))
     for prior in (0.3, 0.7):
         rho0 = np.full(f.shape, 1.0 - prior)
-        problem = Problem(f, rho0, 1.0 - rho0, eps, eps, (h, h))
+        problem = StepData(f, rho0, 1.0 - rho0, eps, eps, (h, h))
         out = front.step(*problem.data, eps, eps, (h, h))
         assert out.converged
         least = energies.fine_energy(out.u, problem)[0]
         bridged = np.maximum(f, 0.2 - np.hypot(x, y))
         for start in (f, bridged):
-            found, _ = curves.relax(problem, start)
+            found, _ = curvefront.relax(problem, start)
             # `front` itself prefers what is known best where energies differ by 1e-4 of a perimeter of 5
             assert least <= energies.fine_energy(found.distance(f.shape), problem)[0] + 1e-3

@@ -59,10 +59,10 @@ def redistance(u, spacing, width=None, feet=False, exact=None, part=None):
     if inside.all() or not inside.any():
         d = np.where(inside, np.inf, -np.inf)[part or ...]
         return (d, np.full((*d.shape, u.ndim), np.nan)) if feet else d
-    return Front(u, spacing).signed(inside, width, feet, exact, part)
+    return SplineFront(u, spacing).signed(inside, width, feet, exact, part)
 
 
-class Front:
+class SplineFront:
     """The front of u as a target for distances from arbitrary points; lengths are physical, axes embedded."""
 
     def __init__(self, u, spacing):

@@ -7,7 +7,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mcfpaper.kernels._jit import njit
 from mcfpaper.kernels.contour import root, widened
-from mcfpaper.kernels.distance import Front
+from mcfpaper.kernels.distance import SplineFront
 from mcfpaper.kernels.spline import prefilter
 
 # Kuhn's triangulation of the cube: six tetrahedra around the main diagonal, one per order of the axes
@@ -85,7 +85,7 @@ def triangles(u):
     a, b = nodes[ends[:, 0]], nodes[ends[:, 1]]
     f = v.ravel()[ends]
     start = a + (b - a) * (f[:, 0] / (f[:, 0] - f[:, 1]))[:, None]
-    settled, good = Front(u, (1.0, 1.0, 1.0)).settle(start)
+    settled, good = SplineFront(u, (1.0, 1.0, 1.0)).settle(start)
     vertices = np.where(good[:, None], settled, start)
     faces = which.reshape(-1, 3)
     p, q, r = (vertices[faces[:, k]] for k in range(3))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcfpaper.solvers import curves
+from mcfpaper.solvers import curvefront
 
 
 @dataclass
@@ -23,9 +23,9 @@ def certify(problem, front):
     front comes to it along its normals, so that the force is smooth there. All at twice the nodes.
     """
     px = problem.px
-    front = curves.Front([q.doubled() for q in front.curves], problem.spacing, front.smear)
+    front = curvefront.CurveFront([q.doubled() for q in front.curves], problem.spacing, front.smear)
     c, k, a = problem.linearise(front.frame)
-    update, stable = curves.linear_system(problem, front, k, a)
+    update, stable = curvefront.linear_system(problem, front, k, a)
     holds = bool(stable and (problem.open(front.frame) == 1.0).all())
     source = 1.5 * np.abs(c) + 0.05 * np.abs(c).max() + 1e-4 * px
     gaps = [_barrier(problem, front, sign, update, source) for sign in (1.0, -1.0)]
@@ -41,10 +41,10 @@ def _barrier(problem, front, sign, update, source):
     """
     g = np.maximum(update(source), 1e-5 * problem.px)
     for _ in range(20):
-        moved = front.moved(sign * g, curves.width_at_walls(problem)) if g.max() < 2.0 * problem.px else None
+        moved = front.moved(sign * g, curvefront.width_at_walls(problem)) if g.max() < 2.0 * problem.px else None
         if moved is None:
             return None
-        c, _ = problem.drive(curves.Front(moved, problem.spacing, front.smear).frame)
+        c, _ = problem.drive(curvefront.CurveFront(moved, problem.spacing, front.smear).frame)
         short = np.maximum(sign * c, 0.0)
         if (sign * c).max() < 0.0:
             return float(g.max())

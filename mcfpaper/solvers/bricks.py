@@ -3,7 +3,7 @@
 Bricks are tiles (`tiles.Tiling`) of SIDE cells a side, cut from the grid's first cell on whatever chunks it is stored
 in, so that results do not depend on these. A window needs as many cells about a brick as distances reach (WIDTH) and
 splines remember (FORGET: what lies beyond counts to 0.27^8 = 3e-5, and smooth fields are continued well). At the walls
-fields are reflected, and a brick has WALL cells beyond them, as the padded box of a single block (`newton.Problem`).
+fields are reflected, and a brick has WALL cells beyond them, as the padded box of a single block (`newton.StepData`).
 """
 
 import numpy as np
@@ -37,8 +37,8 @@ class Setup:
         return lo - WALL * (lo == 0), hi + WALL * (hi == np.array(self.tiling.shape))
 
 
-class WindowProblem(newton.Problem):
-    """`newton.Problem` on windows about a brick; coordinates are relative to the window of the signed distance."""
+class WindowData(newton.StepData):
+    """`newton.StepData` on windows about a brick; coordinates are relative to the window of the signed distance."""
 
     def __init__(self, setup, t, f, rho0, rho1):
         self.spacing, self.px, self.shape = np.array(setup.spacing), setup.px, None
@@ -88,7 +88,7 @@ def look(setup, t, fields, fills, fresh):
     w = about(0, setup.level)
     if not (w > 0).any() or (w > 0).all():
         return None, None
-    problem = WindowProblem(setup, t, about(1, setup.data), about(2, setup.mass), about(3, setup.mass))
+    problem = WindowData(setup, t, about(1, setup.data), about(2, setup.mass), about(3, setup.mass))
     skip = setup.level - setup.view
     band = newton.Band(w, problem, fresh, tuple(slice(skip, n - skip) for n in w.shape))
     band.cells = band.cells + (lo - setup.view)
@@ -118,7 +118,7 @@ def move(setup, t, view, pieces, fill, moves, size):
         corner = lo - FORGET
         w = window(setup.tiling, pieces, corner, hi + FORGET, fill)
     problem = _Cells(setup, lo - corner, hi - corner)
-    front = newton.Front(w, problem, reach)
+    front = newton.GridFront(w, problem, reach)
     margin = int(np.ceil(reach / min(setup.spacing))) + 4
     first, last = lo - margin, hi + margin
     eta = np.zeros(last - first)
@@ -129,7 +129,7 @@ def move(setup, t, view, pieces, fill, moves, size):
 
 
 class _Cells:
-    """The little that `newton.Front` asks of a problem."""
+    """The little that `newton.GridFront` asks of a problem."""
 
     def __init__(self, setup, lo, hi):
         self.spacing, self.px, self.lo, self.hi = np.array(setup.spacing), setup.px, lo, hi
@@ -167,13 +167,13 @@ def surveyed(values):
 
 
 def patches(setup, t, pieces, fill):
-    """Curved patches (m, 13) of the front in a brick (`distance.Front.patches`), lengths from the grid's first cell."""
+    """Curved patches (m, 13) of the front in a brick (`SplineFront.patches`), lengths from the grid's first cell."""
     lo, hi = (np.array(v) for v in setup.tiling.box(t))
     corner = np.maximum(lo - FORGET, 0)
     w = window(setup.tiling, pieces, corner, np.minimum(hi + FORGET, setup.tiling.shape), fill)
     if not (w > 0).any() or (w > 0).all():
         return np.empty((0, 13))
-    out, h = distance.Front(w, setup.spacing).patches(True), np.array(setup.spacing)
+    out, h = distance.SplineFront(w, setup.spacing).patches(True), np.array(setup.spacing)
     cells = np.rint(out[:, :3] / h).astype(int) + corner
     cells = np.clip(cells, 0, np.array(setup.tiling.shape) - 1)
     out[:, :3] += corner * h

@@ -1,11 +1,11 @@
 """The smooth step: one minimising movement (theory.md D8), sub-cell accurate and without preferred direction.
 
 `step` follows the front from the old one by Newton's method on the optimality condition of T5 with the force of T4:
-in the plane on curves (`curves`), on a line and in space on the grid (`newton`). That finds a local minimiser. Where
-the topology of the old set leaves room for another one, or no minimiser is near, there are other starts (`starts`): an
-exact minimum cut on another lattice and a prediction by heat flow. Where Newton's method settles from none that has so
-little energy, the method on the grid and the starts themselves are candidates too. The candidate of least energy wins,
-the old, the empty and the full set among them.
+in the plane on curves (`curvefront`), on a line and in space on the grid (`newton`). That finds a local minimiser.
+Where the topology of the old set leaves room for another one, or no minimiser is near, there are other starts
+(`starts`): an exact minimum cut on another lattice and a prediction by heat flow. Where Newton's method settles from
+none that has so little energy, the method on the grid and the starts themselves are candidates too. The candidate of
+least energy wins, the old, the empty and the full set among them.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ import numpy as np
 
 from mcfpaper.kernels import surfaces
 from mcfpaper.kernels.distance import redistance
-from mcfpaper.solvers import barriers, curves, starts
+from mcfpaper.solvers import barriers, curvefront, starts
 from mcfpaper.solvers.energies import energy, fine_energy
-from mcfpaper.solvers.newton import WIDTH, Problem, relax
+from mcfpaper.solvers.newton import WIDTH, StepData, relax
 
 DEFAULT_TOL = 5e-3  # cells
 DOUBLINGS = 5  # of the nodes, at most
@@ -91,9 +91,10 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None):
     if not (f > 0).any() or np.isposinf(f).all():
         return _trivial(f.shape, bool((f > 0).any()))
     tol = DEFAULT_TOL * max(spacing) if tol is None else tol
-    problem = Problem(f, rho0, rho1, eps, tau, spacing)
+    problem = StepData(f, rho0, rho1, eps, tau, spacing)
     doubt = starts.doubtful(f, eps, tau, spacing)
-    solve = partial(_on_curves, limit=HURRIED if doubt else curves.LIMIT) if f.ndim == 2 else partial(_on_grid, tol=tol)
+    limit = HURRIED if doubt else curvefront.LIMIT
+    solve = partial(_on_curves, limit=limit) if f.ndim == 2 else partial(_on_grid, tol=tol)
     found = [first] if starts.has_front(f) and (first := solve(problem, f)) is not None else []
     if not doubt and found and first.settled:
         result = first.result(problem, tol)
@@ -195,15 +196,15 @@ class Candidate:
             return Result(self.u, gap, bool(certified), self.iterations, bool(gap <= tol), self.reason)
         front, iterations = self.curves, self.iterations
         gap, certified = _bound(problem, front)
-        if gap == np.inf and curves.crossing(front):
+        if gap == np.inf and curvefront.crossing(front):
             return None
         for level in range(DOUBLINGS):
             if gap <= tol:
                 break
             # rays that end early are blurred over twice the distance of nodes: with less the front grows teeth
-            finer, more = curves.refined(problem, front, front.smear if level == 0 and not certified else None)
+            finer, more = curvefront.refined(problem, front, front.smear if level == 0 and not certified else None)
             iterations += more
-            if finer is None or curves.crossing(finer):
+            if finer is None or curvefront.crossing(finer):
                 break
             shift = float(np.abs(finer.distances(front.frame.points)).max()) + finer.rest if level else np.inf
             bound, holds = _bound(problem, finer, shift)
@@ -227,9 +228,9 @@ def _bound(problem, front, shift=np.inf):
     return shift, False
 
 
-def _on_curves(problem, w, reason="", limit=curves.LIMIT):
+def _on_curves(problem, w, reason="", limit=curvefront.LIMIT):
     """The local minimiser that Newton's method on curves finds from `w`; None if it fails."""
-    front, iterations = curves.relax(problem, w, limit)
+    front, iterations = curvefront.relax(problem, w, limit)
     if front is None:
         return None
     return Candidate(front.distance(w.shape), front, None, iterations, settled(problem, front), reason)
@@ -238,7 +239,7 @@ def _on_curves(problem, w, reason="", limit=curves.LIMIT):
 def settled(problem, front):
     """Whether Newton's method came to stand still, on curves that do not cross."""
     whole = (problem.open(front.frame) == 1.0).all()
-    return bool(front.rest < ROUGH * problem.px and (whole or not curves.crossing(front)))
+    return bool(front.rest < ROUGH * problem.px and (whole or not curvefront.crossing(front)))
 
 
 def _on_grid(problem, w, tol, reason=""):

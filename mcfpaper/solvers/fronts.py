@@ -12,7 +12,7 @@ from contourpy import contour_generator
 from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
-from mcfpaper.solvers.fronttracking import Closed, Field, Open, radius
+from mcfpaper.solvers.fronttracking import Closed, Open, Spline, radius
 
 SLANT = 0.5  # a front at less than 30 degrees to the box edge is turned upright by a level-set stage first
 MIRRORED = 6  # cells kept beyond the box edge after a level-set stage
@@ -20,7 +20,7 @@ SIZES = (32, 48, 64, 96, 128, 192, 256, 384)  # markers tried for a curve
 
 
 @dataclass
-class Front:
+class SampledFront:
     """Closely spaced points of one component, with unit tangents, curvature vectors and outward normals."""
 
     points: np.ndarray
@@ -32,7 +32,7 @@ class Front:
     closed: bool
 
 
-def front(basis: Closed | Open, state: np.ndarray, side: int, gap: float, shrink: float = 1.0) -> Front:
+def front(basis: Closed | Open, state: np.ndarray, side: int, gap: float, shrink: float = 1.0) -> SampledFront:
     """Sample a component at most about `gap` apart; `shrink` scales it about its centre (its last moments)."""
     _, first, _ = basis.samples(state, 2 * basis.n + 1)
     length = np.hypot(*first.T).mean() * (2 * np.pi if basis.closed else 2)
@@ -48,10 +48,10 @@ def front(basis: Closed | Open, state: np.ndarray, side: int, gap: float, shrink
             centre[axis] = place
     spacing = shrink * float(np.linalg.norm(np.diff(x, axis=0), axis=1).max())
     points, size = centre + shrink * (x - centre), shrink * radius(basis, state)
-    return Front(points, tangents, bends / shrink, normals, spacing, size, basis.closed)
+    return SampledFront(points, tangents, bends / shrink, normals, spacing, size, basis.closed)
 
 
-def distance(fronts: list[Front], at: np.ndarray) -> np.ndarray:
+def distance(fronts: list[SampledFront], at: np.ndarray) -> np.ndarray:
     """Distance of the points `at` (m, 2) to the fronts (at least one), positive where the nearest normal says inside.
 
     That sign can be trusted near smooth fronts only.
@@ -74,7 +74,7 @@ def distance(fronts: list[Front], at: np.ndarray) -> np.ndarray:
     return np.where(inward, 1.0, -1.0) * np.linalg.norm(r, axis=1)
 
 
-def signed_distance(fronts: list[Front], axes: list[np.ndarray]) -> np.ndarray:
+def signed_distance(fronts: list[SampledFront], axes: list[np.ndarray]) -> np.ndarray:
     """Signed distance on the grid with the given axes, positive inside.
 
     Away from the front the sign is the parity of the crossings on a path through the grid, which a badly resolved
@@ -91,7 +91,7 @@ def signed_distance(fronts: list[Front], axes: list[np.ndarray]) -> np.ndarray:
     return np.where(near, d, np.where(inside, 1, -1) * np.abs(d))
 
 
-def _crossings(f: Front, axes: list[np.ndarray]) -> np.ndarray:
+def _crossings(f: SampledFront, axes: list[np.ndarray]) -> np.ndarray:
     """Parity of the crossings of one component: down the first column, then along the row of each cell."""
     a = f.points
     b = np.roll(a, -1, axis=0) if f.closed else a[1:]
@@ -117,10 +117,10 @@ def _crossings(f: Front, axes: list[np.ndarray]) -> np.ndarray:
     return (along + np.cumsum(first)[:, None]) % 2 == 1
 
 
-def apart(a: list[Front], b: list[Front]) -> float:
+def apart(a: list[SampledFront], b: list[SampledFront]) -> float:
     """How far two fronts are from each other: Hausdorff, where a component may also be matched by its own vanishing."""
 
-    def reach(one: list[Front], other: list[Front]) -> float:
+    def reach(one: list[SampledFront], other: list[SampledFront]) -> float:
         far = 0.0
         for f in one:
             d = np.abs(distance(other, f.points)).max() if other else np.inf
@@ -130,7 +130,7 @@ def apart(a: list[Front], b: list[Front]) -> float:
     return float(max(reach(a, b), reach(b, a)))
 
 
-def collided(fronts: list[Front], box: np.ndarray, width: float) -> bool:
+def collided(fronts: list[SampledFront], box: np.ndarray, width: float) -> bool:
     """Whether two opposite pieces of front are closer than `width`, or have left the box (rows: lower, upper)."""
     x = np.concatenate([f.points for f in fronts])
     slack = 1e-7 * (box[1] - box[0])
@@ -161,7 +161,7 @@ def trace(u: np.ndarray, h: tuple[float, float], degree: int, more: float, origi
     sharp = u.dtype == bool
     start = np.zeros(2) if origin is None else origin
     first = start if origin is None else start - MIRRORED * np.array(h)
-    field = Field(np.where(u, 0.5, -0.5) if sharp else u, h, 1 if sharp else degree, first)
+    field = Spline(np.where(u, 0.5, -0.5) if sharp else u, h, 1 if sharp else degree, first)
     u = u if origin is None else u[MIRRORED:-MIRRORED, MIRRORED:-MIRRORED]
     axes = [a + np.r_[-0.5, np.arange(n), n - 0.5] * step for n, step, a in zip(u.shape, h, start, strict=True)]
     box = np.array([[a[0] for a in axes], [a[-1] for a in axes]])
@@ -179,7 +179,7 @@ def _length(line: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
 
 
-def _fit(line: np.ndarray, field: Field, box: np.ndarray, h: float, more: float, sharp: bool) -> tuple:
+def _fit(line: np.ndarray, field: Spline, box: np.ndarray, h: float, more: float, sharp: bool) -> tuple:
     closed = bool(np.allclose(line[0], line[-1], atol=1e-12))
     keep = np.r_[True, np.linalg.norm(np.diff(line, axis=0), axis=1) > 1e-3 * h]
     keep[-1] = True
@@ -209,7 +209,7 @@ def _fit(line: np.ndarray, field: Field, box: np.ndarray, h: float, more: float,
     return basis, basis.state(points), 1 if votes > 0 else -1
 
 
-def _onto(points: np.ndarray, field: Field, box: np.ndarray, h: float, closed: bool) -> np.ndarray:
+def _onto(points: np.ndarray, field: Spline, box: np.ndarray, h: float, closed: bool) -> np.ndarray:
     """Move points to the zero set of the field along its gradient, by less than a cell; ends stay on their edges."""
     moved = points.copy()
     for _ in range(6):

@@ -21,7 +21,7 @@ from scipy.linalg import toeplitz
 SPREAD = 4.0  # how much faster markers spread than the front moves: keeps tips resolved
 
 
-class Field:
+class Spline:
     """Tensor spline through the values on a grid, continued to the box edge; x = origin + index * h."""
 
     def __init__(self, values: np.ndarray, h: tuple[float, ...], degree: int, origin: np.ndarray | None = None):
@@ -149,7 +149,7 @@ def _chebyshev_derivative(x: np.ndarray) -> np.ndarray:
     return d - np.diag(d.sum(axis=1))  # rows sum to zero: constants have slope 0
 
 
-def motion(basis: Closed | Open, log_rho: Field) -> tuple[Callable, Callable]:
+def motion(basis: Closed | Open, log_rho: Spline) -> tuple[Callable, Callable]:
     """Right-hand side and Jacobian of the ODE for the markers, as functions of (t, state)."""
     n, c = basis.n, SPREAD - 1
     (x0, y0), (x1, y1), (x2, y2) = basis.values, basis.first, basis.second
@@ -216,7 +216,7 @@ def follow(
     state: np.ndarray,
     side: int,
     span: tuple[float, float],
-    log_rho: Field,
+    log_rho: Spline,
     tolerance: float,
     smallest: float,
     blocked: Callable[[np.ndarray], bool],

@@ -15,13 +15,13 @@ import numpy as np
 from mcfpaper.kernels import distance, spline
 from mcfpaper.solvers.force import Field, force, frame
 from mcfpaper.solvers.rays import open_shares
-from mcfpaper.solvers.screened import BAND, FLOOR, System
+from mcfpaper.solvers.screened import BAND, LEAST_SLOPE, System
 
 LIMIT = 40  # linear systems from one start
 WIDTH = 12.0  # exact distances up to here: a spline forgets the kink there to 0.27^12
 
 
-class Problem:
+class StepData:
     """Data of one step as splines, in length units.
 
     A front near the box edge is treated on a box widened by `pad` reflected cells: the sup over ball ∩ box is the sup
@@ -44,7 +44,7 @@ class Problem:
 
     def padded(self, pad):
         """The same problem on a box widened by `pad` reflected cells."""
-        return Problem(*self.data, self.eps, self.tau, tuple(self.spacing), pad) if pad else self
+        return StepData(*self.data, self.eps, self.tau, tuple(self.spacing), pad) if pad else self
 
     def cropped(self, w):
         """The part of a level function inside the true box."""
@@ -94,7 +94,7 @@ class Problem:
         return c, k, (up - down) / (2.0 * s)
 
 
-class Front:
+class GridFront:
     """The front {w = 0} seen from the cells about it: first-order distances, points on it, their frames."""
 
     def __init__(self, w, problem, reach):
@@ -163,7 +163,7 @@ class Band:
 
     def __init__(self, w, problem, fresh=False, part=None):
         px, inside = problem.px, w > 0
-        surface = distance.Front(w, problem.spacing)
+        surface = distance.SplineFront(w, problem.spacing)
         width = WIDTH * px
         if fresh:
             d = w[part or ...]
@@ -174,7 +174,7 @@ class Band:
         corner = [s.start or 0 for s in part] if part else 0
         seeds = surface.seeds[:, 3 - w.ndim :] / problem.spacing - corner
         del surface  # splines on all cells
-        self.front = Front(np.clip(d, -width, width), problem, width)
+        self.front = GridFront(np.clip(d, -width, width), problem, width)
         near, frame = self.front.near, self.front.framed()
         self.cells, self.distance = self.front.cells[near], self.front.distance[near]
         frame.open = open_shares(frame, problem.shape, problem.spacing, problem.eps, 0.5 * px, seeds)
@@ -204,14 +204,14 @@ class State:
     @property
     def proved(self):
         """Whether the closed form of the force is right on all of the front, and the linearised problem stable."""
-        return self.band.free and self.system.least > FLOOR
+        return self.band.free and self.system.least > LEAST_SLOPE
 
     def moved(self, v, problem):
         """Level function of the front moved outward by `v`; moves of many cells need the front's wide surroundings."""
         eta, size = np.zeros(self.w.shape), np.abs(v).max()
         eta[tuple(self.band.cells.T)] = v
         wide = size >= problem.px
-        front = Front(self.w, problem, reach(size, problem.px)) if wide else self.band.front
+        front = GridFront(self.w, problem, reach(size, problem.px)) if wide else self.band.front
         return front.moved(eta, size)
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcfpaper.solvers import fronts, levelset
-from mcfpaper.solvers.fronts import Front
-from mcfpaper.solvers.fronttracking import Field, Path, first_true, follow
+from mcfpaper.solvers.fronts import SampledFront
+from mcfpaper.solvers.fronttracking import Path, Spline, first_true, follow
 
 TOUCH = 0.01  # pieces of front closer than this many cells count as one
 STAGE = 4.0  # shortest level-set stage, over the square of the spacing: a new neck is then some cells wide
@@ -39,18 +39,18 @@ COARSE = Resolution(degree=5, smooth=3, markers=1.0, tolerance=1e-7, refine=1)
 
 
 class PlaneFlow:
-    """Fronts at the given times: lists of `Front`, or -inf (empty) or inf (full) once no front is left."""
+    """Fronts at the given times: lists of `SampledFront`, or -inf (empty) or inf (full) once no front is left."""
 
     def __init__(self, u: np.ndarray, log_rho: np.ndarray, h: tuple[float, float], at: Resolution):
         self.u, self.h, self.at, self.shape = u, h, at, u.shape
-        self.log_rho = Field(log_rho, h, at.smooth)
+        self.log_rho = Spline(log_rho, h, at.smooth)
         self.box = np.array([[-0.5 * s for s in h], [(n - 0.5) * s for n, s in zip(u.shape, h, strict=True)]])
         self.step = max(h) / at.refine  # of the level-set stages
         self.width = TOUCH * max(h)
         self.smallest = VANISH * max(h)
         self.last = -np.inf  # what is left when the last component is gone
 
-    def run(self, times: np.ndarray) -> list[list[Front] | float]:
+    def run(self, times: np.ndarray) -> list[list[SampledFront] | float]:
         """Fronts at increasing `times` >= 0."""
         found: list = [None] * len(times)
         now, parts, stage = 0.0, fronts.trace(self.u, self.h, self.at.degree, self.at.markers), STAGE
@@ -101,7 +101,7 @@ class PlaneFlow:
         alive = self._at(paths, t, max(self.h))
         return len(alive) > 1 and fronts.collided(alive, self.box, self.width)
 
-    def _at(self, paths: list[Path], t: float, gap: float | None = None) -> list[Front]:
+    def _at(self, paths: list[Path], t: float, gap: float | None = None) -> list[SampledFront]:
         """Components at time t; one that is about to vanish shrinks as a circle does in its last moments."""
         found = []
         for p in paths:
@@ -117,7 +117,7 @@ class PlaneFlow:
                 self.last = -np.inf if inside else np.inf
         return found
 
-    def _through(self, alive: list[Front], duration: float) -> list:
+    def _through(self, alive: list[SampledFront], duration: float) -> list:
         """Level-set stage: components after `duration`, traced anew."""
         if not alive:
             return []

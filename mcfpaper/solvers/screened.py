@@ -7,7 +7,7 @@ from scipy.sparse.linalg import cg
 
 BAND = 3.0  # half width of the band, in cells
 SLAB = 4_000_000  # cells at a time
-FLOOR = 0.1  # least slope a used in the linear system; below it the step is not certified
+LEAST_SLOPE = 0.1  # least slope a used in the linear system; below it the step is not certified
 
 
 def bump(t):
@@ -48,7 +48,7 @@ class System:
         self.band, self.n = BAND * max(spacing), len(c)
         self.pairs = neighbours(cells)
         self.weight = bump(distance / self.band)
-        mean, slope = average(c, self.weight, cells), np.maximum(average(a, self.weight, cells), FLOOR)
+        mean, slope = average(c, self.weight, cells), np.maximum(average(a, self.weight, cells), LEAST_SLOPE)
         core = np.abs(distance) < 0.5 * self.band
         self.gap = np.abs(mean / slope)[core].max(initial=0.0)
         unseen = average(k * rough, self.weight, cells)
@@ -62,7 +62,7 @@ class System:
         for (i, j), h in zip(self.pairs, self.spacing, strict=True):
             weight = bump(0.5 * (self.distance[i] + self.distance[j]) / self.band)
             off = off + symmetric((i, j), weight * 0.5 * (self.k[i] + self.k[j]) / h**2, self.n)
-        diagonal = self.weight * np.maximum(self.a, FLOOR) + off.sum(1)
+        diagonal = self.weight * np.maximum(self.a, LEAST_SLOPE) + off.sum(1)
         scale = 1.0 / np.sqrt(diagonal)
         s = sparse.diags_array(scale)
         v, _ = cg(s @ (sparse.diags_array(diagonal) - off) @ s, scale * self.weight * self.c, rtol=1e-4, maxiter=2000)

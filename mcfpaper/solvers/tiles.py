@@ -141,7 +141,7 @@ class Tiles:
 
 
 class CurveField:
-    """Signed distance to curves (`curves.Front.pieces`) as a function on windows of the grid."""
+    """Signed distance to curves (`curvefront.CurveFront.pieces`) as a function on windows of the grid."""
 
     ndim = 2
 
