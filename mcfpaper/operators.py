@@ -83,7 +83,7 @@ def nonlocal_tv(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
     if u.dtype == bool:
         total = _perimeter(u, rho, eps, ball)
     else:
-        u = _finite(u)
+        u = _checks.checked(u, _checks.finite, "u")  # an empty or full set has no total variation as a function
         # in double precision, so that a float32 field costs no more than its own rounding
         up, down = (f(u, eps, ball).astype(np.float64) for f in (dilate, erode))
         total = ((up - u) * rho["rho0"] + (u - down) * rho["rho1"]).sum() * (cell_volume(u) / eps)
@@ -197,7 +197,7 @@ def subgradient(u: xr.DataArray, densities: xr.Dataset, eps: float, ball: str = 
     if ball == "isotropic":
         _refuse_boolean(u, "subgradient")
     h = _checks.spacing(u)
-    u = _finite(u.astype(np.float64))
+    u = _checks.checked(u.astype(np.float64), _checks.finite, "u")
 
     def push(values: np.ndarray, mass: np.ndarray) -> np.ndarray:
         if ball == "isotropic":
@@ -290,11 +290,6 @@ def _attacked(
         return quadrature.integrals(d + r, h, [rho0])[0] + quadrature.integrals(r - d, h, [rho1])[0]
 
     return mass(eps) if less is None else mass(eps) - mass(less)
-
-
-def _finite(u: xr.DataArray) -> xr.DataArray:
-    """Refuse -inf or +inf everywhere too: an empty or full set has no total variation as a function."""
-    return _checks.checked(u, _checks.finite, "u")
 
 
 def _refuse_boolean(u: xr.DataArray, what: str) -> None:
