@@ -41,6 +41,8 @@ def read_problem(path: str, chunk: int | None = None) -> tuple[xr.DataArray, xr.
         raise FileNotFoundError(f"INPUT {path} does not exist")
     if chunk is not None and chunk < 1:
         raise ValueError(f"--chunk must be at least 1, got {chunk}")
+    if _is_hdf5(path) and not (find_spec("h5netcdf") or find_spec("netCDF4")):
+        raise ValueError(f"INPUT {path} is a netCDF file of version 4: `pip install h5netcdf` to read it")
     engine = {"engine": "zarr", "consolidated": False} if Path(path).is_dir() else {}
     try:
         data = xr.open_dataset(path, chunks=None if chunk is None else {}, **engine)
@@ -54,6 +56,14 @@ def read_problem(path: str, chunk: int | None = None) -> tuple[xr.DataArray, xr.
         data = data.chunk(chunk)
     rho = data[["rho0", "rho1"]]
     return (data["u"] if "u" in data else densities.bayes(rho)), rho
+
+
+def _is_hdf5(path: str) -> bool:
+    """Whether a file is what netCDF of version 4 is."""
+    if Path(path).is_dir():
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x89HDF"
 
 
 def evolve(path: str, store: str, chunk: int | None, scheduler: str | None, **options) -> int:

@@ -23,14 +23,17 @@ def middle(field: xr.DataArray) -> xr.DataArray:
     return field if field.ndim < 3 else field.isel({field.dims[0]: field.shape[0] // 2}, drop=True)
 
 
-def run(data: object, names: Sequence[str] = ("u",), argument: str = "run") -> xr.Dataset:
-    """Return a trajectory that has a time and the variables `names`."""
+def run(data: object, names: Sequence[str] = ("u",), argument: str = "run", chosen_by: str = "") -> xr.Dataset:
+    """Return a trajectory that has a time and the variables `names`; `chosen_by`: the argument that names these."""
     if not isinstance(data, xr.Dataset):
-        raise TypeError(f"run must be an xarray.Dataset, got {type(data).__name__}")
+        raise TypeError(f"{argument} must be an xarray.Dataset, got {type(data).__name__}")
     if "time" not in data.coords or not data.sizes.get("time"):
-        raise ValueError(f"run must have a coordinate time with at least one value, got {list(data.coords)}")
+        raise ValueError(f"{argument} must have a coordinate time with at least one value, got {list(data.coords)}")
     if not len(names) or any(name not in data or "time" not in data[name].dims for name in names):
-        raise ValueError(f"{argument} must have variables over time, of {list(data.data_vars)}, got {list(names)}")
+        found = [str(name) for name, v in data.data_vars.items() if "time" in v.dims]
+        if chosen_by:
+            raise ValueError(f"{chosen_by} must name variables over time of {argument}, {found}, got {list(names)}")
+        raise ValueError(f"{argument} must have the variables {list(names)} over time, got {found}")
     return data
 
 

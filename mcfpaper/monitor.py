@@ -110,7 +110,7 @@ def nesting(inner: xr.Dataset, outer: xr.Dataset) -> xr.Dataset:
     ValueError
         If the times, the grids or the methods differ.
     """
-    inner, outer = (_plotinput.run(r, ("u", "gap")) for r in (inner, outer))
+    inner, outer = (_plotinput.run(r, ("u", "gap"), name) for r, name in ((inner, "inner"), (outer, "outer")))
     if inner.sizes["time"] != outer.sizes["time"] or not np.allclose(inner["time"], outer["time"], rtol=1e-9, atol=0):
         raise ValueError("inner and outer must have the same times")
     _checks.same_grid(*(r["u"].isel(time=0, drop=True) for r in (inner, outer)), "inner", "outer")

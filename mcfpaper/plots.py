@@ -160,7 +160,7 @@ def compare(named: Mapping[str, xr.Dataset]) -> hv.HoloMap:
     holoviews.HoloMap
         Over time.
     """
-    runs = {name: _plotinput.run(data) for name, data in _plotinput.mapping(named, "named").items()}
+    runs = {name: _plotinput.run(data, argument="named") for name, data in _plotinput.mapping(named, "named").items()}
     first = next(iter(runs.values()))
     if any(r.sizes["time"] != first.sizes["time"] for r in runs.values()):
         raise ValueError(f"named must hold equally many times, got {[r.sizes['time'] for r in runs.values()]}")
@@ -217,7 +217,7 @@ def series(run: xr.Dataset, names: Sequence[str], title: str = "", logy: bool = 
     logy : bool
         Logarithmic vertical axis.
     """
-    run = _plotinput.run(run, names, "names")
+    run = _plotinput.run(run, names, chosen_by="names")
     time = hv.Dimension("time", unit=draw.unit(run["time"]))
     first = run[names[0]]
     # HoloViews takes a curve's name for values to map if an axis has the same: the space tells them apart.

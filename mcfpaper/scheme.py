@@ -126,6 +126,9 @@ def step(
         For a bad argument, before any work starts.
     FloatingPointError
         If a value that is not finite arises: the message names the place.
+    RuntimeError
+        For dask-backed fields, if a front in the plane cannot be followed as curves, or the box about a front in doubt
+        has too many cells for one task.
 
     Warns
     -----
@@ -181,6 +184,8 @@ def evolve(
     FloatingPointError
         If a value that is not finite arises: the message names the step and the place, and the store keeps every step
         before it.
+    RuntimeError
+        As in `step`; the store keeps every step before it.
 
     Warns
     -----

@@ -226,14 +226,17 @@ def test_ctrl_c_before_anything_is_stored(toy, monkeypatch, capsys):
     assert capsys.readouterr().err == "\nInterrupted. Nothing is stored yet; the same command goes on.\n"
 
 
-def test_evolve_tells_what_is_wrong_with_its_input(toy, tmp_path, capsys):
+def test_evolve_tells_what_is_wrong_with_its_input(toy, tmp_path, monkeypatch, capsys):
     (tmp_path / "text.nc").write_text("no data")
     (tmp_path / "folder").mkdir()
     zarr.create_group("none.zarr")
+    (tmp_path / "four.nc").write_bytes(b"\x89HDF\r\n\x1a\n")
     xr.Dataset({"rho0": ("x", [1.0, 2.0])}).to_netcdf("half.nc")
+    monkeypatch.setattr(_commands, "find_spec", lambda name: None)  # as where no reader of netCDF-4 is installed
     for name, message in {
         "absent.nc": "INPUT absent.nc does not exist",
         "text.nc": "INPUT text.nc is neither a Zarr store nor a netCDF file",
+        "four.nc": "INPUT four.nc is a netCDF file of version 4: `pip install h5netcdf` to read it",
         "folder": "INPUT folder is neither a Zarr store nor a netCDF file",
         "none.zarr": "must have the variables rho0 and rho1, lacks rho0, rho1",
         "half.nc": "lacks rho1",
