@@ -182,10 +182,11 @@ def evolve(
     TypeError, ValueError
         For a bad argument, before any work starts, or a store of another problem.
     FloatingPointError
-        If a value that is not finite arises: the message names the step and the place, and the store keeps every step
-        before it.
+        If a value that is not finite arises: the message names the step and the place.
     RuntimeError
-        As in `step`; the store keeps every step before it.
+        As in `step`, or if another run is writing the store.
+    OSError
+        If the store cannot be written. The steps that it holds are intact, whatever the error.
 
     Warns
     -----
