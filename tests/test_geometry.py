@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import ellipe
 
 import mcfpaper as mcf
-from mcfpaper.geometry import integrals
+from mcfpaper.kernels.quadrature import integrals
 
 few = settings(max_examples=20)
 
