@@ -59,7 +59,7 @@ def test_an_unknown_name_is_told():
 @pytest.mark.parametrize(
     ("layer", "below"),
     [
-        ("kernels", {"numpy", "scipy", "numba", "filelock", "mcfpaper.kernels"}),
+        ("kernels", {"numpy", "scipy", "numba", "contourpy", "filelock", "mcfpaper.kernels"}),
         ("solvers", {"numpy", "scipy", "ortools", "contourpy", "sklearn", "mcfpaper.kernels", "mcfpaper.solvers"}),
     ],
 )
