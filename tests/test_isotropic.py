@@ -46,7 +46,7 @@ def test_radial_fields_to_fourth_order(d):
         errors.append(float(np.abs(out - exact).max()))
         assert (out >= op.dilate(u, eps) - 1e-14).all()  # the best grid point is in the ball
     assert errors[1] < errors[0] / 10  # 16 for an exact fourth order; plateau and flank alike
-    assert errors[1] < 1e-4
+    assert errors[1] < 2e-6 * d  # h^4/384 times the fourth derivative, 48, an axis
 
 
 def test_a_dense_search_finds_no_more():
@@ -124,7 +124,7 @@ def test_perimeter_of_a_disc_does_not_depend_on_eps():
     y, x = axes(64)
     u = 0.6 - np.sqrt(x**2 + y**2)
     rho = xr.Dataset({"rho0": 0 * u + 0.25, "rho1": 0 * u + 0.25})
-    for eps in (0.05, 0.1, 0.2):
-        assert float(op.nonlocal_perimeter(u, rho, eps, "isotropic")) == pytest.approx(2 * np.pi * 0.6 * 0.5, rel=2e-4)
+    for eps in (0.05, 0.1, 0.2):  # what splines miss: (h/0.4)^4/384 = 1e-7 on the smallest circle, 8e-9 measured
+        assert float(op.nonlocal_perimeter(u, rho, eps, "isotropic")) == pytest.approx(2 * np.pi * 0.3, rel=1e-7)
         whole = op.risk(u, rho, "isotropic") + eps * op.nonlocal_perimeter(u, rho, eps, "isotropic")
         assert float(op.adversarial_risk(u, rho, eps, "isotropic")) == pytest.approx(float(whole), rel=1e-12)

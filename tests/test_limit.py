@@ -11,6 +11,8 @@ from mcfpaper.limit import limit_flow
 from mcfpaper.solvers import levelset
 from mcfpaper.solvers.planeflow import FINE, PlaneFlow
 
+TRACKED = 1e-6  # an ODE step is good to 1e-9 of the box, some hundred add up: measured 4e-8 to 5e-7
+
 
 def plane(n=96, half=1.0):
     g = grids.grid(n, -half, half)
@@ -41,7 +43,7 @@ def test_shrinking_circle():
     g, x, y, h = plane()
     r = np.hypot(x - 0.1, y)
     flow = limit_flow(0.6 - r, rhos.uniform(g), [0.0, 0.05, 0.1, 0.17, 0.2])
-    check(flow.isel(time=slice(0, 4)), lambda t: o.shrinking_radius(t, 0.6) - r, 2 * h, 1e-6)
+    check(flow.isel(time=slice(0, 4)), lambda t: o.shrinking_radius(t, 0.6) - r, 2 * h, TRACKED)
     assert (flow.u[4] == -np.inf).all()  # gone at 0.18
     assert flow.error[4] == 0
     assert flow.u.dims == ("time", "y", "x")
@@ -53,13 +55,13 @@ def test_gaussian_data_shrink_or_spread_a_circle(r0):
     g, x, y, h = plane()
     r, s = np.hypot(x, y), 0.5
     flow = limit_flow(r0 - r, same(g, lambda x, y: np.exp(-(x**2 + y**2) / (2 * s**2))), [0.0, 0.05, 0.1])
-    check(flow, lambda t: o.gaussian_radius(t, r0, s) - r, 2 * h, 1e-6)
+    check(flow, lambda t: o.gaussian_radius(t, r0, s) - r, 2 * h, TRACKED)
 
 
 def test_planar_drift_between_two_edges():
     g, x, _, h = plane()
     flow = limit_flow(x - 0.1, same(g, lambda x, y: np.exp(-(x**2) / 0.5)), [0.0, 0.1, 0.4])
-    check(flow, lambda t: x - o.gaussian_plane(t, 0.1, 0.5), 2 * h, 1e-6)
+    check(flow, lambda t: x - o.gaussian_plane(t, 0.1, 0.5), 2 * h, TRACKED)
 
 
 def test_paperclip():
@@ -72,7 +74,7 @@ def test_paperclip():
     fronts = PlaneFlow(o.paperclip_level(x, y, -1.0).values, np.zeros(x.shape), (h, h), FINE).run(np.array([0.0, 0.9]))
     corner = float(x.min())
     for (front,), t in zip(fronts, (-1.0, -0.1), strict=True):
-        assert o.paperclip_level(*(front.points[:, ::-1] + corner).T, t) == pytest.approx(0, abs=1e-6)
+        assert o.paperclip_level(*(front.points[:, ::-1] + corner).T, t) == pytest.approx(0, abs=TRACKED)
 
 
 @pytest.mark.parametrize("flip", [1, -1])
@@ -84,7 +86,7 @@ def test_grim_reaper_travels_at_speed_one(flip):
     at = np.linspace(-1.2, 1.2, 25)
     for k, t in enumerate((1.0, 1.5)):
         level = flow.u[k].interp(x=("p", at), y=("p", o.grim_reaper(at, t)), method="cubic")
-        assert np.abs(level).max() < 1e-5  # cubic interpolation of `u` on this grid
+        assert np.abs(level).max() < 2e-6  # cubic interpolation of `u` on this grid, fourth order: measured 1.1e-6
 
 
 def area(components):
@@ -107,7 +109,7 @@ def test_area_law_and_rounding_of_a_flower():
     assert areas == pytest.approx(o.area_law(times, areas[0]), rel=1e-6)  # markers resolve 1e-6 of the curve
     ratios = [np.ptp(np.linalg.norm(f[0].points - f[0].points.mean(0), axis=1)) / f[0].radius for f in fronts]
     assert (np.diff(ratios) < 0).all()
-    assert ratios[-1] < 0.05
+    assert ratios[-1] < 0.01  # measured 0.0065, at an eighth of the area
 
 
 def test_components_and_a_hole_live_and_die_on_their_own():
@@ -122,7 +124,7 @@ def test_components_and_a_hole_live_and_die_on_their_own():
         inner = ring - hole if hole > 0 else big - ring
         return np.maximum(np.minimum(big - ring, inner), small - disc) if small > 0 else np.minimum(big - ring, inner)
 
-    check(flow, exact, 1.5 * h, 1e-5)
+    check(flow, exact, 1.5 * h, TRACKED)
 
 
 @pytest.mark.parametrize(("centre", "where"), [((1.0, 0.0), "edge"), ((1.0, 1.0), "corner")])
@@ -130,7 +132,7 @@ def test_discs_cut_by_the_box_shrink_like_whole_ones(centre, where):
     g, x, y, h = plane()
     r = np.hypot(x - centre[0], y - centre[1])
     flow = limit_flow(0.5 - r, rhos.uniform(g), [0.0, 0.05, 0.12, 0.13])
-    check(flow.isel(time=slice(0, 3)), lambda t: o.shrinking_radius(t, 0.5) - r, 2 * h, 1e-5)
+    check(flow.isel(time=slice(0, 3)), lambda t: o.shrinking_radius(t, 0.5) - r, 2 * h, TRACKED)
     assert (flow.u[3] == -np.inf).all()
 
 
@@ -141,12 +143,11 @@ def test_complement_moves_alike_and_time_composes():
     flow = limit_flow(u, rho, [0.0, 0.02, 0.06])
     mirrored = limit_flow(-u, rho, [0.02, 0.06])
     for k in range(2):
-        assert (
-            deviation(-mirrored.u[k], flow.u[k + 1], 2 * h) < 1e-7
-        )  # another time step history, tolerance 2e-9 a step
+        # another time step history, tolerance 2e-9 a step
+        assert deviation(-mirrored.u[k], flow.u[k + 1], 2 * h) < 1e-7
     again = limit_flow(flow.u[1].drop_vars("time"), rho, [0.04])
-    # restarting costs the spline through u on the grid: fourth order or better
-    assert deviation(again.u[0], flow.u[2], 2 * h) < 1e-5
+    # restarting costs the spline through u on the grid, r (h/r)^4/384 = 5e-8 for r = 0.36, where it bends most
+    assert deviation(again.u[0], flow.u[2], 2 * h) < 1e-7
 
 
 def test_weighted_flow_agrees_with_level_sets_and_converges():
@@ -166,20 +167,20 @@ def test_weighted_flow_agrees_with_level_sets_and_converges():
         errors.append(deviation(flow.u[0].interp(x=xn.x, y=yn.y, method="cubic"), end, 2 * hn))
     assert log.std() > 0.1
     assert errors[1] < 2e-4  # second order: h^2 is 4e-4
-    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.3 * errors[0]
 
 
 def test_fronts_that_are_drawn_together_never_meet():
     """In a valley of rho both sides of a gap close in on each other exponentially: b(t) = b(0) exp(-a t)."""
     g, x, _, h = plane(64)
     flow = limit_flow(abs(x) - 0.2, same(g, lambda x, y: np.exp(4 * x**2)), [0.0, 0.2, 0.6])
-    check(flow, lambda t: abs(x) - 0.2 * np.exp(-8 * t), 2 * h, 1e-5)  # u has a kink 6 cells from the front
+    check(flow, lambda t: abs(x) - 0.2 * np.exp(-8 * t), 2 * h, TRACKED)  # u has a kink, 6 cells from it
     assert 0.2 * np.exp(-8 * 0.6) < 0.1 * h  # far below the grid by then
     g, x, y, h = plane(96)
     u = np.maximum(0.33 - np.hypot(x - 0.4, y), 0.33 - np.hypot(x + 0.4, y))
     flow = limit_flow(u, same(g, lambda x, y: np.exp(-1.5 * np.exp(-(x**2) / 0.03))), [0.0, 0.01, 0.04])
     assert (flow.u.interp(x=0, y=0) < 0).all()
-    assert float(flow.error.max()) < 1e-4
+    assert float(flow.error.max()) < 1e-4  # of two discs by COARSE's fewer markers: measured 5e-5
 
 
 def test_a_disc_driven_through_the_edge_of_the_box_leaves():
@@ -225,7 +226,7 @@ def test_ball_in_three_dimensions():
     z, y, x = grids.mesh(g)
     r, s = np.sqrt(x**2 + y**2 + z**2), 0.6
     flow = limit_flow(0.6 - r, same(g, lambda x, y, z: np.exp(-(x**2 + y**2 + z**2) / (2 * s**2))), [0.0, 0.02, 0.04])
-    check(flow, lambda t: o.gaussian_radius(t, 0.6, s, 3) - r, 0.1, (2 / 32) ** 2 / 4)  # second order in h
+    check(flow, lambda t: o.gaussian_radius(t, 0.6, s, 3) - r, 0.1, 0.12 * (2 / 32) ** 2)  # second order: measured 0.09
     gone = limit_flow(0.3 - r, rhos.uniform(g), [0.05])
     assert (gone.u == -np.inf).all()
 

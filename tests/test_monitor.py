@@ -47,7 +47,7 @@ def test_overhang_sees_a_hole():
     ring = np.minimum(disc(0.8), -disc(0.3))
     # the four cell centres about the middle of the hole are h/sqrt2 from it
     assert monitor.overhang(disc(0.5), ring) == pytest.approx(0.3, abs=H)
-    assert monitor.overhang(ring, disc(0.8)) == pytest.approx(0.0, abs=1e-4)
+    assert monitor.overhang(ring, disc(0.8)) == pytest.approx(0.0, abs=1e-6)  # what the splines of a distance miss
 
 
 @given(st.data())
@@ -104,15 +104,15 @@ def test_disc_in_a_smooth_run(smooth):
     for _ in range(STEPS):
         radii.append(float(mcf.oracles.ball_step(radii[-1], TAU)))
     lost = -np.diff(radii)
-    # a flow is within 0.03 cells of O2, test_scheme
-    np.testing.assert_allclose(found["retreat"], lost, atol=0.03 * H)
-    np.testing.assert_allclose(found["advance"], -lost, atol=0.03 * H)
+    # two steps of a flow, each within 0.01 H^2 of O2 (test_front)
+    np.testing.assert_allclose(found["retreat"], lost, atol=0.02 * H**2)
+    np.testing.assert_allclose(found["advance"], -lost, atol=0.02 * H**2)
     rho = float((RHO.rho0 + RHO.rho1)[0, 0])
     old, new = np.array(radii[:-1]), np.array(radii[1:])
     spent = 2 * np.pi * rho * (old * (old**2 - new**2) / 2 - (old**3 - new**3) / 3) / TAU
     excess = spent - 2 * np.pi * rho * (old - new)
-    # a hundredth of the energy lost: motion of 1 cell in 0.03, squared, and a perimeter to 0.06 px of radius
-    np.testing.assert_allclose(found["energy_excess"], excess, atol=0.06 * 2 * np.pi * rho * lost.max())
+    # so the perimeters are within that, times 2 pi rho, and the distance term, quadratic in the motion, too
+    np.testing.assert_allclose(found["energy_excess"], excess, atol=4 * 2 * np.pi * rho * 0.01 * H**2)
     assert (found["energy_excess"] < 0).all()
     # a distance's difference quotients are 1 at most, up to the spline that it comes from
     assert 0.99 < float(found["lipschitz"].max()) < 1 + 1e-6
@@ -187,10 +187,11 @@ def test_nesting(smooth):
     """A disc of radius r within one of radius R, both shrinking: the margin grows."""
     outer = mcf.evolve(disc(0.63, 0.03), RHO, EPS, STEPS * TAU, TAU, progress=False)
     found, back = monitor.nesting(smooth, outer), monitor.nesting(outer, smooth)
-    assert abs(float(found["overhang"][0])) < 1e-4  # they touch
-    assert (found["overhang"] <= found["allowed"] + 1e-4).all()
+    # they touch; the nearest vertex is H/2 away at most, where the distance has fallen by 9.7e-6, see the discs above
+    assert abs(float(found["overhang"][0])) < 2e-5
+    assert (found["overhang"] <= found["allowed"] + 2e-5).all()
     assert (np.diff(found["overhang"]) < 0).all()
-    np.testing.assert_allclose(back["overhang"][0], 0.06, atol=1e-4)
+    np.testing.assert_allclose(back["overhang"][0], 0.06, atol=2e-5)
     np.testing.assert_allclose(found["allowed"], np.cumsum(smooth["gap"].values + outer["gap"].values))
     turned = monitor.nesting(smooth, outer.transpose("x", "y", "time"))
     np.testing.assert_allclose(turned["overhang"], found["overhang"], atol=1e-12)  # rounding
