@@ -47,7 +47,7 @@ def check_sphere(n, r0, tau):
     assert out.converged
     assert out.certified
     error = np.abs(radii(out.u, h) - exact).max()
-    assert error < 0.05 * h  # required
+    assert error < 0.002 * h  # required: 0.05; splines of a distance, of second order: measured 0.0013 at 36 cells
     assert error < out.gap
 
 
@@ -60,7 +60,7 @@ def check_weighted_ball(n, name):
     assert out.converged
     assert out.certified
     error = np.abs(radii(out.u, h) - exact).max()
-    assert error < 0.05 * h  # required
+    assert error < 0.002 * h  # required: 0.05; splines of a distance, of second order: measured 0.0013 at 36 cells
     assert error < out.gap
 
 
