@@ -182,8 +182,9 @@ def test_front_points_know_their_normal_and_curvature(d, curvature):
         points, normals, kappa = front_points(u, h)
         x = -1 + h[0] * (points + 0.5) - 0.03 * np.arange(1, d + 1)
         radius = np.linalg.norm(x, axis=1)
-        assert np.abs(radius - 0.5).max() < 1e-3 * h[0]
-        assert np.abs(normals - x / radius[:, None]).max() < 1e-3
+        # normals are of third order, radii of fourth: measured at 16 cells 2e-4, and 1e-4 cells
+        assert np.abs(radius - 0.5).max() < 2e-4 * h[0]
+        assert np.abs(normals - x / radius[:, None]).max() < 3e-4
         errors.append(np.abs(kappa - curvature / 0.5).max())
     assert errors[1] < errors[0] / 3  # second derivatives of a cubic spline: second order
 

@@ -111,7 +111,7 @@ def test_profile_has_the_steps_as_its_level_sets(d, complement):
         r = o.radial_step(*args, complement=complement, level=t, reach=reach)
         assert r > 0
         u = o.radial_profile(np.array([r - 1e-6, r + 1e-6]), *args, complement=complement, reach=reach)
-        assert u == pytest.approx(t, abs=1e-4)
+        assert u == pytest.approx(t, abs=2e-6)  # a slope of about 1, over 1e-6
         assert (u[0] - t) * (u[1] - t) < 0
 
 
@@ -223,7 +223,7 @@ def test_paperclip_and_grim_reaper_move_by_curvature():
         # the trapezoidal rule is spectrally accurate on an analytic closed curve
         fine = o.paperclip_points(t, 4096)
         area = 0.5 * np.sum(fine[:, 0] * np.roll(fine[:, 1], -1) - np.roll(fine[:, 0], -1) * fine[:, 1])
-        assert area == pytest.approx(o.paperclip_area(t), rel=1e-5)
+        assert area == pytest.approx(o.paperclip_area(t), rel=1e-6)  # a polygon, second order: measured 7e-7
     x = np.linspace(-1.3, 1.3, 27)
     assert level_set_residual(o.grim_reaper_level, x, o.grim_reaper(x, 0.3), 0.3) == pytest.approx(0, abs=1e-5)
     assert o.grim_reaper_level(0.0, 1.0, 0.3) > 0 > o.grim_reaper_level(0.0, 0.0, 0.3)
@@ -248,15 +248,17 @@ def test_the_scheme_converges_to_the_limit_flow_at_first_order(complement):
         abs(o.radial_flow(0.9, rho0, rho1, e, e, round(0.08 / e), complement=complement)[-1] - exact)
         for e in (0.004, 0.002, 0.001)
     ]
-    assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.15)
-    assert np.log2(errors[1] / errors[2]) == pytest.approx(1, abs=0.08)
+    # what is of second order halves each time: measured 0.015 and 0.007 at most
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.02)
+    assert np.log2(errors[1] / errors[2]) == pytest.approx(1, abs=0.01)
 
 
 def test_the_planar_scheme_converges_to_the_drift_at_first_order():
     q0, q1, exact = bump(0.0, 0.5, 0.4), bump(0.0, 0.5, 0.6), o.gaussian_plane(0.1, 0.2, 0.5)
     errors = [abs(o.planar_flow(0.2, q0, q1, e, e, round(0.1 / e))[-1] - exact) for e in (0.01, 0.005, 0.0025)]
-    assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.15)
-    assert np.log2(errors[1] / errors[2]) == pytest.approx(1, abs=0.08)
+    # what is of second order halves each time: measured 0.015 and 0.007 at most
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.02)
+    assert np.log2(errors[1] / errors[2]) == pytest.approx(1, abs=0.01)
 
 
 # ---- T3, T4, D10 ------------------------------------------------------------------------------------------------
@@ -344,7 +346,7 @@ def test_subgradient_expansion_is_second_order():
     for eps in (0.08, 0.04, 0.02):
         p = o.subgradient_density(points, n, Dn, lambda x: np.exp(x @ a), lambda x: np.exp(x @ b), eps)
         errors.append(np.abs(p - o.subgradient_expansion(n, Dn, values, gradients, hessians, eps)).max())
-    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2, abs=0.15)
+    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2, abs=0.01)  # measured 0.004
 
 
 def test_expansion_of_the_perimeter_t3():
@@ -362,7 +364,7 @@ def test_expansion_of_the_perimeter_t3():
             - area * (rho0(r) + rho1(r) + e / 2 * (slope + (d - 1) / r * gap(r)))
             for e in (0.02, 0.01)
         ]
-        assert np.log2(abs(errors[0] / errors[1])) > 1.8
+        assert np.log2(abs(errors[0] / errors[1])) == pytest.approx(2, abs=0.1)  # third order: measured up to 0.064
 
 
 def test_limit_velocity_of_circles_and_of_one_small_step():
@@ -429,7 +431,7 @@ def test_first_order_of_the_adversarial_minimiser():
     errors = [
         o.adversarial_radius(rho0, rho1, e, 2, reach=5.0) - bayes + e * divergence / steep for e in (0.04, 0.02, 0.01)
     ]
-    assert np.log2(np.abs(np.divide(errors[:-1], errors[1:]))) == pytest.approx(2, abs=0.3)
+    assert np.log2(np.abs(np.divide(errors[:-1], errors[1:]))) == pytest.approx(2, abs=0.15)  # third order: 0.12, 0.05
 
 
 @pytest.mark.parametrize(
