@@ -178,7 +178,7 @@ def write(root, name, *cells):
 def test_command_makes_the_book_where_it_was_told(checkout, capsys):
     """By default in the checkout, in a folder that git ignores; again in the place of the old one."""
     assert main(["book", "--out", "new/place"]) == 0
-    assert capsys.readouterr().out == f"Book: {Path('new/place/index.html')}\n"
+    assert capsys.readouterr().out == f"Book: {checkout / 'new/place/index.html'}\n"
     page = Page(checkout / "new/place/01_one.html")
     assert ("a", "02_two.html#there") in page.addresses
     assert ("img", f"data:image/png;base64,{PNG}") in page.addresses
