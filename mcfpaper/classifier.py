@@ -89,9 +89,9 @@ class CurvatureFlowClassifier(ClassifierMixin, BaseEstimator):
         if X.shape[1] > 3:
             raise ValueError(f"X must have 1 to 3 features, got {X.shape[1]}")
         grid, h = self._grid(X, margin)
+        eps = 2 * h if self.eps is None else _checks.number(self.eps, "eps", above=0.0)
+        tau = eps if self.tau is None else _checks.number(self.tau, "tau", above=0.0)
         self.densities_ = densities.from_samples(X, y, grid, self.bandwidth, self.prior)
-        eps = 2 * h if self.eps is None else self.eps
-        tau = eps if self.tau is None else self.tau
         t_end = tau if self.t_end is None else self.t_end
         start = densities.bayes(self.densities_)
         self.trajectory_ = scheme.evolve(start, self.densities_, eps, t_end, tau, self.method, progress=False)

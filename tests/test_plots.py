@@ -128,10 +128,10 @@ def test_curves_are_the_boundaries():
     """The picture shows what `contours` finds: radii of a disc, at the right coordinates."""
     shown = plots.sets({"a": disc(64).transpose("x", "y")}).get(0)
     xy = shown.dimension_values("x"), shown.dimension_values("y")
-    np.testing.assert_allclose(np.hypot(*xy), 0.6, atol=1e-4)  # the spline's error at 64 cells
+    np.testing.assert_allclose(np.hypot(*xy), 0.6, atol=1e-7)  # splines: r (h/r)^4/384 = 1e-8
     front = plots.fronts(run_of(disc(64), 3)).get(0)
     radii = [float(np.hypot(*p.array(["x", "y"]).T).mean()) for p in front.split()]
-    assert radii == pytest.approx([0.6, 0.5, 0.4], abs=1e-4)
+    assert radii == pytest.approx([0.6, 0.5, 0.4], abs=1e-7)
     assert [float(p.dimension_values("t")[0]) for p in front.split()] == pytest.approx([0, 0.1, 0.2])
 
 

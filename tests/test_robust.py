@@ -248,7 +248,7 @@ def test_gap_bounds_the_error_where_rays_end_early(name):
     assert not out.certified
     error, bound, _ = error_and_bound(out, args)
     assert error <= bound
-    assert bound < 0.04 * h
+    assert bound <= 0.03 * h  # the tolerances of both solutions
 
 
 @pytest.mark.slow

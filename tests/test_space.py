@@ -164,7 +164,7 @@ def test_a_dumbbell_flows_through_its_pinch_off():
     # a step above the tolerance says so: as a neck of four cells and less thins, whose curvature splines miss more and
     # more, and about the pinch-off, where the front has corners
     assert (out["gap"] <= 0.02 * h).equals(out["converged"])
-    assert out["gap"][1] < 0.05 * h
+    assert out["gap"][1] < 0.045 * h  # measured 0.039
     assert (np.diff(out["gap"][: pinch - 1]) > 0).all()
     assert (out["gap"] < eps).all()  # of a set that no method improved it is the box's diagonal
     radius = (out["volume"].values / 2.0 * 0.75 / np.pi) ** (1.0 / 3.0)
