@@ -48,7 +48,8 @@ def limit_flow(u: xr.DataArray, densities: xr.Dataset, times: Sequence[float]) -
         In memory, with dimension `time` before those of `u`: `u`, the signed distance to the front in length units,
         positive inside (-inf or +inf everywhere once the front is gone), and `error`, an estimate per time of how far
         (length units, Hausdorff) the front is from the exact one: the distance to a second computation with other
-        splines, fewer markers and looser tolerances (in 3-D: with cells twice as large).
+        splines, fewer markers and looser tolerances (in 3-D: with cells twice as large); infinite where one of them
+        ended with the empty set and the other with the whole box.
 
     Raises
     ------
@@ -119,8 +120,14 @@ def _plane(u: np.ndarray, log_rho: np.ndarray, h: tuple[float, ...], times: np.n
     fine, coarse = (PlaneFlow(u, log_rho, h, at).run(times) for at in (FINE, COARSE))
     axes = [np.arange(n) * s for n, s in zip(u.shape, h, strict=True)]
     flow = [np.full(u.shape, f) if isinstance(f, float) else fronts.signed_distance(f, axes) for f in fine]
-    pairs = ([[] if isinstance(f, float) else f for f in pair] for pair in zip(fine, coarse, strict=True))
-    return np.array(flow), np.array([fronts.apart(*pair) for pair in pairs])
+    return np.array(flow), np.array([_apart_in_plane(*pair) for pair in zip(fine, coarse, strict=True)])
+
+
+def _apart_in_plane(*pair: list | float) -> float:
+    """`fronts.apart`; infinite where one computation ended with the empty set and the other with the whole box."""
+    if all(isinstance(f, float) for f in pair) and pair[0] != pair[1]:
+        return np.inf
+    return fronts.apart(*([] if isinstance(f, float) else f for f in pair))
 
 
 def _space(u: np.ndarray, log_rho: np.ndarray, h: tuple[float, ...], times: np.ndarray):
@@ -156,6 +163,8 @@ def _apart(a: np.ndarray, b: np.ndarray, h: tuple[float, ...], wide: tuple[float
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         left = [v for v in (a, b) if np.isfinite(v).all()]
         gone = a if np.isinf(a).all() else b
+        if not left and a.flat[0] != b.flat[0]:
+            return np.inf  # as in the plane
         return float((left[0] * -np.sign(gone.flat[0])).max()) if left else 0.0
     here = front_points(a, h)[0] * h
     there = front_points(b, wide)[0] * wide + start

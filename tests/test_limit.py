@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from mcfpaper import densities as rhos
-from mcfpaper import grids
+from mcfpaper import grids, limit
 from mcfpaper import oracles as o
 from mcfpaper.limit import limit_flow
 from mcfpaper.solvers import levelset
@@ -250,6 +250,28 @@ def test_rough_and_tiny_sets():
     tiny = limit_flow(cell, rhos.uniform(g), [0.0, h**2])
     assert (tiny.u[0] > 0).sum() == 1
     assert (tiny.u[1] == -np.inf).all()
+
+
+def test_opposite_ends_are_infinitely_far_apart(monkeypatch):
+    """The set vanishes in one of the two computations behind the estimate and fills the box in the other."""
+    g, x, y, _ = plane(12)
+    monkeypatch.setattr(PlaneFlow, "run", lambda self, times: [-np.inf if self.at is FINE else np.inf] * len(times))
+    assert (limit_flow(0.5 - np.hypot(x, y), rhos.uniform(g), [0.0, 0.1]).error == np.inf).all()
+    ends = {True: np.inf, False: -np.inf}
+    monkeypatch.setattr(limit, "_level_sets", lambda u, log, h, *_: [np.full(u.shape, ends[h[0] > 0.3])])
+    g = grids.grid(10, dims=("z", "y", "x"))
+    z, y, x = grids.mesh(g)
+    assert (limit_flow(0.5 - np.sqrt(x**2 + y**2 + z**2), rhos.uniform(g), [0.1]).error == np.inf).all()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_speck_too_small_to_be_traced(sign):
+    g, x, _, _ = plane(12)
+    u = xr.full_like(x, -1.0)
+    u[5, 7] = 1e-9
+    flow = limit_flow(sign * u, rhos.uniform(g), [0.0, 0.1])
+    assert (flow.u == -sign * np.inf).all()
+    assert (flow.error == 0).all()
 
 
 @pytest.mark.parametrize("times", [[], [-0.1, 0.1], [0.1, 0.1], [0.2, 0.1], [np.nan], [0.0, np.inf], 0.5])

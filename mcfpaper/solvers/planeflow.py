@@ -48,7 +48,7 @@ class PlaneFlow:
         self.step = max(h) / at.refine  # of the level-set stages
         self.width = TOUCH * max(h)
         self.smallest = VANISH * max(h)
-        self.last = -np.inf  # what is left when the last component is gone
+        self.last = _most(u)  # what is left when the last component is gone
 
     def run(self, times: np.ndarray) -> list[list[SampledFront] | float]:
         """Fronts at increasing `times` >= 0."""
@@ -74,6 +74,8 @@ class PlaneFlow:
 
     def _track(self, parts: list, now: float, end: float) -> tuple[list[Path], float]:
         """Follow all components up to `end`, or to their first collision."""
+        if not parts:
+            return [], end
         slanted = any(basis.slanted for basis, _, _ in parts)
         if slanted or fronts.collided([fronts.front(*p, max(self.h)) for p in parts], self.box, self.width):
             return [Path.still(*p, now) for p in parts], now
@@ -128,8 +130,13 @@ class PlaneFlow:
         u = fronts.signed_distance(alive, axes)
         drift = self.log_rho.gradient(at).T.reshape(2, *u.shape)
         u = levelset.advance(u, drift, h, duration, renewed=False)
+        self.last = _most(u)
         if (u > 0).all() or not (u > 0).any():
-            self.last = np.inf if u.flat[0] > 0 else -np.inf
             return []
         shift = np.array([0.5 * (s - t) for s, t in zip(self.h, h, strict=True)])  # first cell of the finer grid
         return fronts.trace(u, h, 3, self.at.markers, origin=-shift)
+
+
+def _most(u: np.ndarray) -> float:
+    """What is left of a set but for a speck too small to be traced: nothing (-inf) or the box (inf)."""
+    return np.inf if (u > 0).mean() > 0.5 else -np.inf
