@@ -42,6 +42,8 @@ def png(figure: object, columns: int = 3, dpi: int = 90) -> Png:
     """
     import matplotlib
 
+    if not columns >= 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
     draw.load()
     if isinstance(figure, hv.HoloMap):
         keys = figure.keys()

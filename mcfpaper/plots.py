@@ -184,8 +184,9 @@ def fronts(run: xr.Dataset, title: str = "", every: int | None = None) -> hv.Ove
     """
     run = _plotinput.run(run)
     every = max(1, run.sizes["time"] // 20) if every is None else every
-    if not every >= 1:
-        raise ValueError(f"every must be at least 1, got {every}")
+    if not every >= 1 or every % 1:
+        raise ValueError(f"every must be a whole number of at least 1, got {every}")
+    every = int(every)
     times = run["time"].values[::every]
     value = hv.Dimension("t", label="time", unit=draw.unit(run["time"]))
     first = _plotinput.plane(run["u"].isel(time=0), "run")

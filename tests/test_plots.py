@@ -197,6 +197,8 @@ def test_points_follow_the_order_of_the_grid():
         (lambda: plots.compare({"a": disc()}), TypeError, "named must be"),
         (lambda: plots.fronts(disc()), TypeError, "run must be"),
         (lambda: plots.fronts(run_of(disc()), every=0), ValueError, "every must be"),
+        (lambda: plots.fronts(run_of(disc()), every=1.5), ValueError, "every must be"),
+        (lambda: plots.png(plots.densities(RHO), columns=0), ValueError, "columns must be"),
         (lambda: plots.series(run_of(disc()), ["risk"]), ValueError, "names must name variables over time of run"),
         (lambda: plots.series(run_of(disc()), []), ValueError, "names must"),
         (lambda: plots.convergence({}), ValueError, "curves must"),
