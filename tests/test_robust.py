@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from mcfpaper import oracles
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.kernels.quadrature import integrals
-from mcfpaper.solvers import curvefront, energies, front, mincut
+from mcfpaper.solvers import curvefront, energies, front, mincut, starts
 from mcfpaper.solvers.force import Field
 from mcfpaper.solvers.newton import StepData
 
@@ -152,6 +152,33 @@ def check(args):
         error, bound, exact = error_and_bound(out, args)
         figures |= {"error": error / h, "honest": error <= bound, "sure": exact is not None}
     return figures | {"miss": miss, "excess": excess / scale}
+
+
+@pytest.mark.parametrize(("small", "large", "apart"), [(0.2, 0.25, 0.45), (0.2, 0.3, 0.55), (0.2, 0.3, 0.65)])
+def test_a_piece_that_costs_energy_does_not_take_the_others_with_it(small, large, apart):
+    """Where the densities are thin a cut on another lattice may keep a piece that the step does not want."""
+    h, x, y = grid(48)
+    rho = np.exp(-6.9 * (x * x + y * y))
+    f = redistance(np.maximum(small - np.hypot(x, y), large - np.hypot(x - apart, y)), (h, h))
+    steps = [front.step(f + s * h, rho, rho, 1.2 * h, 0.01, (h, h), tol=0.02 * h) for s in (0.0, 0.25, 0.5)]
+    for less, more in pairwise(steps):
+        assert less.converged
+        assert more.converged
+        assert less.u.max() > 0
+        near = np.abs(less.u) < 2 * h
+        assert (less.u - more.u)[near].max() <= less.gap + more.gap  # T6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_pieces_and_holes_that_cost_energy_are_found(sign):
+    h, x, y = grid(64)
+    half, eps, tau = np.full_like(x, 0.5), 2.0 * h, 0.01
+    discs = [r - np.hypot(x - p, y - q) for r, p, q in ((0.4, -0.4, 0.0), (0.1, 0.5, 0.4), (0.08, 0.5, -0.5))]
+    u = redistance(sign * np.max(discs, 0), (h, h))
+    data = StepData(u, half, half, eps, tau, (h, h))
+    w = starts.rearranged(u, (h, h), lambda v: energies.fine_energy(v, data)[0])
+    np.testing.assert_array_equal(w > 0, sign * discs[0] > 0)  # r^3 > 3 tau (2 r + eps) holds for the first alone
+    assert starts.rearranged(w, (h, h), lambda v: energies.fine_energy(v, data)[0]) is None
 
 
 @settings(max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # a failure is not worth shrinking

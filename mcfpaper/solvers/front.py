@@ -120,6 +120,11 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None):
     again = lost if isinstance(winner, Result) else [] if winner.settled else lost or tried
     if f.ndim == 2:
         found += filter(None, [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in again[:1]])
+    best = min(found, key=partial(_score, problem=problem))
+    w = starts.rearranged(best.u, spacing, lambda u: _measure(u, problem)[0])
+    if w is not None and starts.has_front(w):
+        candidate = _on_curves(problem, w, "global") if f.ndim == 2 else _on_grid(problem, w, tol, "global")
+        found.append(candidate or Candidate(w, reason="global", gap=problem.size))
     return _best(problem, found, tol)
 
 
@@ -141,16 +146,19 @@ def _best(problem, found, tol):
         scores[best] = _score(pool[best], problem)
 
 
-def _score(candidate, problem):
+def _measure(u, problem):
+    """Energy and perimeter."""
     # in space, where the error of the better rule is larger too, that rule would cost as much as the step
-    space = problem.data[0].ndim == 3
-    measure = energy if space else fine_energy
+    return (energy if u.ndim == 3 else fine_energy)(u, problem)
+
+
+def _score(candidate, problem):
     if isinstance(candidate, Result):
-        return measure(candidate.u, problem)[0]
+        return _measure(candidate.u, problem)[0]
     if candidate.score is None:
-        value, perimeter = measure(candidate.u, problem)
+        value, perimeter = _measure(candidate.u, problem)
         candidate.score = penalised(value, perimeter, candidate)
-        if space and candidate.state is None:  # what improving a front gains is less than that rule can tell
+        if problem.data[0].ndim == 3 and candidate.state is None:  # improving gains less than that rule can tell
             candidate.score += 1e-3 * perimeter
     return candidate.score
 

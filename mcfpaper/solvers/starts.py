@@ -1,7 +1,7 @@
 """Where a step may change the topology of a set, and other starts for it than the old front."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 
 from mcfpaper.kernels import spline
 from mcfpaper.kernels.distance import redistance
@@ -102,3 +102,28 @@ def predictor(f, rho0, rho1, eps, tau, spacing):
     sigma = [spread / (m * h) for h in spacing]
     w = gaussian_filter(root * _blocks(f, m), sigma) / gaussian_filter(root, sigma)
     return _refined(w, m, f.shape)
+
+
+def rearranged(u, spacing, measure):
+    """The set without those pieces, and with those holes filled, that cost it energy; None if there are none.
+
+    A start finds its pieces as one set, with energies of its own: here each has to be worth what `measure` says.
+    """
+    least, better = measure(u), []
+    for sign in (1, -1):
+        names, n = label(sign * u > 0)
+        near = names[tuple(distance_transform_edt(names == 0, return_distances=False, return_indices=True))]
+        changes = [(sign, near == k) for k in range(1, n + 1)] if n > 1 else []
+        better += [(e, c) for c in changes if (e := measure(_turned(u, spacing, [c]))) < least]
+    if not better:
+        return None
+    best = [min(better, key=lambda pair: pair[0])[1]]
+    return min((_turned(u, spacing, c) for c in (best, [c for _, c in better])), key=measure)
+
+
+def _turned(u, spacing, changes):
+    """Distance to the front once pieces (sign 1) are empty and holes (sign -1) are full."""
+    w = u.copy()
+    for sign, there in changes:
+        w[there] = -sign * np.maximum(np.abs(u[there]), max(spacing))
+    return redistance(w, spacing)
