@@ -176,9 +176,9 @@ def test_pieces_and_holes_that_cost_energy_are_found(sign):
     discs = [r - np.hypot(x - p, y - q) for r, p, q in ((0.4, -0.4, 0.0), (0.1, 0.5, 0.4), (0.08, 0.5, -0.5))]
     u = redistance(sign * np.max(discs, 0), (h, h))
     data = StepData(u, half, half, eps, tau, (h, h))
-    w = starts.rearranged(u, (h, h), lambda v: energies.fine_energy(v, data)[0])
+    w = starts.rearranged(u, data, lambda v: energies.fine_energy(v, data)[0])
     np.testing.assert_array_equal(w > 0, sign * discs[0] > 0)  # r^3 > 3 tau (2 r + eps) holds for the first alone
-    assert starts.rearranged(w, (h, h), lambda v: energies.fine_energy(v, data)[0]) is None
+    assert starts.rearranged(w, data, lambda v: energies.fine_energy(v, data)[0]) is None
 
 
 @settings(max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # a failure is not worth shrinking

@@ -271,14 +271,14 @@ def test_killed_at_random_moments(tmp_path, client, rounds, options):
     pause, per_round = (0.3, 2) if options else (0.05, 10)  # about what a few steps take
     steps = per_round * rounds
     toyflow.finished(client(tmp_path / "whole.zarr", steps, *options))
-    for k in range(rounds):
-        process = client(store, steps, *options)
+    for _ in range(rounds):
+        begun, process = store.exists(), client(store, steps, *options)
         target = min(steps_done(store) + int(rng.integers(0, per_round // 2 + 1)), steps)
         wait_until(lambda target=target, p=process: steps_done(store) >= target or p.poll() is not None)
         time.sleep(rng.uniform(0, pause))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        if k or store.exists():
+        if begun or store.exists():
             done = mcf.open_trajectory(store)
             assert np.isfinite(done.u).all()
             np.testing.assert_allclose(np.diff(done.time), done.attrs["tau"], rtol=1e-9)

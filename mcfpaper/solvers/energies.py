@@ -43,17 +43,25 @@ def energy(u, problem):
 
     Sub-cell: each cell counts by its share on the inner side of a plane.
     """
-    f, rho0, rho1 = problem.data
-    eps, tau, spacing = problem.eps, problem.tau, problem.spacing
-    cell = float(np.prod(spacing))
     if np.isinf(u).all():
-        return (0.0 if u.flat[0] < 0 else -cell * float((f * (rho0 + rho1)).sum()) / tau), 0.0
+        f, rho0, rho1 = problem.data
+        whole = float(np.prod(problem.spacing)) * float((f * (rho0 + rho1)).sum())
+        return (0.0 if u.flat[0] < 0 else -whole / problem.tau), 0.0
+    layers, pull = by_cells(u, problem)[:2]
+    return float((layers - pull).sum()), float(layers.sum())
+
+
+def by_cells(u, problem):
+    """What each cell adds to the two terms of `energy`, and what it would add to the second one if it were inside."""
+    f, rho0, rho1 = problem.data
+    eps, spacing = problem.eps, problem.spacing
+    cell = float(np.prod(spacing))
     slopes = np.gradient(u, *spacing) if u.ndim > 1 else [np.gradient(u, *spacing)]
     width = sum(np.abs(s) * h for s, h in zip(slopes, spacing, strict=True)) + 0.1 * min(spacing)
 
     def share(level):
         return np.clip(0.5 + (u - level) / width, 0.0, 1.0)
 
-    inside = share(0.0)
-    layers = (rho0 * (share(-eps) - inside) + rho1 * (inside - share(eps))) / eps
-    return cell * float((layers - f * (rho0 + rho1) * inside / tau).sum()), cell * float(layers.sum())
+    inside, pull = share(0.0), cell * f * (rho0 + rho1) / problem.tau
+    layers = cell * (rho0 * (share(-eps) - inside) + rho1 * (inside - share(eps))) / eps
+    return layers, pull * inside, pull

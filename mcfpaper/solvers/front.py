@@ -121,7 +121,7 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None):
     if f.ndim == 2:
         found += filter(None, [_on_grid(problem, w, max(tol, ROUGH * problem.px), "global") for w in again[:1]])
     best = min(found, key=partial(_score, problem=problem))
-    w = starts.rearranged(best.u, spacing, lambda u: _measure(u, problem)[0])
+    w = starts.rearranged(best.u, problem, lambda u: _measure(u, problem)[0])
     if w is not None and starts.has_front(w):
         candidate = _on_curves(problem, w, "global") if f.ndim == 2 else _on_grid(problem, w, tol, "global")
         found.append(candidate or Candidate(w, reason="global", gap=problem.size))

@@ -6,6 +6,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from mcfpaper.kernels import spline
 from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import mincut
+from mcfpaper.solvers.energies import by_cells
 
 
 def has_front(w):
@@ -104,21 +105,30 @@ def predictor(f, rho0, rho1, eps, tau, spacing):
     return _refined(w, m, f.shape)
 
 
-def rearranged(u, spacing, measure):
+def rearranged(u, problem, measure):
     """The set without those pieces, and with those holes filled, that cost it energy; None if there are none.
 
     A start finds its pieces as one set, with energies of its own: here each has to be worth what `measure` says.
     """
-    least, better = measure(u), []
-    for sign in (1, -1):
+    layers, pull, whole = by_cells(u, problem)
+    better, spacing = [], tuple(problem.spacing)
+    for sign, lost in ((1, pull), (-1, pull - whole)):
         names, n = label(sign * u > 0)
+        if n == 1:
+            continue
         near = names[tuple(distance_transform_edt(names == 0, return_distances=False, return_indices=True))]
-        changes = [(sign, near == k) for k in range(1, n + 1)] if n > 1 else []
-        better += [(e, c) for c in changes if (e := measure(_turned(u, spacing, [c]))) < least]
+        saved = np.bincount(near.ravel(), layers.ravel())
+        # at most what it gains to turn a piece, whose layers others may share; a twentieth for the rough rule
+        gain = 1.05 * saved - np.bincount(near.ravel(), lost.ravel())
+        better += [(sign, near == k) for k in range(1, n + 1) if gain[k] > 0]
     if not better:
         return None
-    best = [min(better, key=lambda pair: pair[0])[1]]
-    return min((_turned(u, spacing, c) for c in (best, [c for _, c in better])), key=measure)
+    least, single = measure(u), [_turned(u, spacing, [change]) for change in better]
+    scores = [measure(w) for w in single]
+    better = [change for change, score in zip(better, scores, strict=True) if score < least]
+    if len(better) < 2:
+        return single[int(np.argmin(scores))] if better else None
+    return min(single[int(np.argmin(scores))], _turned(u, spacing, better), key=measure)
 
 
 def _turned(u, spacing, changes):
