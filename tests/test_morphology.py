@@ -121,11 +121,13 @@ def test_long_rows(shape):
         np.testing.assert_array_equal(*got)
 
 
-@pytest.mark.parametrize("width", range(16, 48))
+@pytest.mark.parametrize("width", range(32, 48))
 def test_panels_of_unequal_width(width, monkeypatch):
-    monkeypatch.setattr(morphology, "PANEL", 1)  # so that a panel has eight columns or more
-    u = np.random.default_rng(width).standard_normal((3, width))
-    np.testing.assert_array_equal(dilate(u, 1.0, (1.0, 1.0)), by_offsets(u, 1.0, (1.0, 1.0), "lattice"))
+    """41 columns are 20 and 21, with their margins three cache lines and a cell more."""
+    monkeypatch.setattr(morphology, "PANEL", 1)  # so that a panel is as wide as eight radii
+    rising = np.tile(np.arange(1.0 * width), (3, 1))  # so that a cell from the other end of a row is seen
+    for u in (rising, -rising):
+        np.testing.assert_array_equal(dilate(u, 2.0, (1.0, 1.0)), by_offsets(u, 2.0, (1.0, 1.0), "lattice"))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.bool_])

@@ -123,6 +123,13 @@ def test_selection_principle(drawn):
     assert subset(out.maximal, u >= -known)
 
 
+def test_proximal_is_known_to_half_of_its_resolution():
+    a, rho = problem()
+    coarse, fine = (mcf.proximal(mcf.signed_distance(a), rho, 0.2, 0.1, levels=k, **EXACT) for k in (3, 12))
+    assert float(abs(coarse - fine).max()) <= 0.5 * (coarse.attrs["resolution"] + fine.attrs["resolution"])
+    assert coarse.attrs["resolution"] == 2**9 * fine.attrs["resolution"]
+
+
 @given(problems())
 @settings(max_examples=25)
 def test_step_is_monotone(drawn):
@@ -292,6 +299,29 @@ def test_other_dimensions(dims):
     assert run.u.dims == ("time", *dims)
     assert run.volume[-1] > 0
     assert run.volume.attrs["units"] == ("length" if len(dims) == 1 else f"length^{len(dims)}")
+
+
+@pytest.mark.parametrize("ball", own.LATTICE)
+@pytest.mark.parametrize(("shape", "eps"), [((9,), 1.0), ((3, 4), 0.7), ((3, 4), 0.8), ((2, 2, 3), 0.6)])
+def test_robust_classifiers_among_all_sets(shape, eps, ball):
+    """The least and the largest set of least risk. Thin data, for which the ball matters, all sums exact, many ties."""
+    dims = ("z", "y", "x")[3 - len(shape) :]
+    coords = {dim: 0.5 * np.arange(n) for dim, n in zip(dims, shape, strict=True)}
+    rng, differ = np.random.default_rng(len(shape)), 0
+    at = np.stack([x.ravel() for x in np.meshgrid(*coords.values(), indexing="ij")], -1)
+    order = {"lattice": 2, "box": np.inf, "diamond": 1}[ball]
+    near = np.linalg.norm(at[:, None] - at, ord=order, axis=2) <= eps * (1 + 1e-9)
+    sets = np.array(list(itertools.product([False, True], repeat=len(at))))
+    grown, shrunk = sets @ near, ~(~sets @ near)
+    for _ in range(16):
+        rho0, rho1 = rng.integers(1, 4, (2, *shape)) * (rng.random((2, *shape)) < 0.25) / 4
+        rho = xr.Dataset({"rho0": (dims, rho0), "rho1": (dims, rho1)}, coords)
+        risk = grown @ rho0.ravel() + ~shrunk @ rho1.ravel()
+        best = sets[risk == risk.min()].reshape(-1, *shape)
+        np.testing.assert_array_equal(mcf.robust_classifier(rho, eps, "minimal", ball), best.all(axis=0))
+        np.testing.assert_array_equal(mcf.robust_classifier(rho, eps, "maximal", ball), best.any(axis=0))
+        differ += len(best) > 1
+    assert differ
 
 
 @given(problems(), st.sampled_from(own.LATTICE))
