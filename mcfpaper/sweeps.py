@@ -64,7 +64,8 @@ def sweep(
     Warns
     -----
     UserWarning
-        What the jobs warn of, with their parameters.
+        What the jobs warn of, with their parameters. Python's record of warnings knows no threads: workers that run
+        several jobs at a time in one process may lose warnings or name another job's parameters.
     """
     axes = _axes(parameters)
     _accepts(function, list(axes))
