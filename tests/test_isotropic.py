@@ -32,6 +32,11 @@ def test_the_ball_is_cut_at_the_edge_of_the_box():
     np.testing.assert_allclose(op.dilate(u, 0.3, "isotropic"), np.minimum(u + 0.3, 1.0), atol=1e-13)
     corner = op.dilate(x + y, 3.0, "isotropic")  # the whole box is within reach
     np.testing.assert_allclose(corner, 2.0, atol=1e-13)
+    for u in (np.sin(3 * y) + x, -np.sin(3 * y) - x):
+        top = op.dilate(u, 5.0, "isotropic")
+        np.testing.assert_allclose(top, top.max(), atol=1e-13)
+        for eps in (1e30, 1.7e308):
+            np.testing.assert_array_equal(op.dilate(u, eps, "isotropic"), top)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])

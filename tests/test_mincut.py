@@ -292,6 +292,7 @@ def test_O2_disc_to_the_anisotropy_of_the_lattice():
     cut = mincut.solve(half, half, (r0 - r) / tau, tau, (h, h))
     np.testing.assert_array_equal(cut.minimal, cut.maximal)
     a = cut.minimal
+    assert 10 * cut.info["edges"] < n * n * len(ball_offsets((13, 13), 6.4, (1.0, 1.0), "lattice"))
     assert r[a].max() < 0.53 + h
     assert r[~a].min() > 0.484 - h
     for image in (a.T, a[::-1], a[:, ::-1]):  # the symmetries of the square

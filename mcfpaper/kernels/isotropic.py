@@ -12,13 +12,14 @@ import numpy as np
 
 from mcfpaper.kernels import morphology, spline
 from mcfpaper.kernels._jit import njit
+from mcfpaper.kernels.balls import reach
 
 STEPS = 40  # at most; most cells stop after two or three, those whose model is not concave take many
 
 
 def halo(eps, spacing):
     """Cells about a block that its dilation depends on: the ball's, and the reach of the spline prefilter to 1e-16."""
-    return tuple(int(np.ceil(eps / h)) + 30 for h in spacing)
+    return tuple(r + 31 for r in reach(eps, spacing))
 
 
 def dilate(u, eps, spacing):
@@ -50,7 +51,8 @@ def _maximise(u, eps, spacing):
     shape = (1,) * (3 - u.ndim) + u.shape
     start = morphology.argdilate(u, eps, spacing).ravel()
     h = np.concatenate([np.ones(3 - u.ndim), np.asarray(spacing, float)])
-    return _ascend(spline.prefilter(u), start, shape, h, float(eps), *_directions(u.ndim))
+    eps = min(float(eps), float(np.dot(u.shape, spacing)))  # across the box; squares of more would overflow
+    return _ascend(spline.prefilter(u), start, shape, h, eps, *_directions(u.ndim))
 
 
 def _directions(d):
