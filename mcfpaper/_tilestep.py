@@ -59,6 +59,7 @@ class Step:
         for known in self.fields.known:
             known.keep(self._near(self.level.guide, self.data.eps + tiles.TILE * max(self.h)))
         first = self._candidate(self.level)
+        # `starts.wasteful` is not asked: it would read all blocks
         if first is not None and first.settled and not self._doubtful():
             result = first.result(self.data, self.tol)
             if result is not None and result.converged and result.certified:
@@ -77,7 +78,7 @@ class Step:
         x, n = now.frame.points, self.data.eps * now.frame.normals / self.data.spacing
         reached = [self.tiling.numbers(self.data.f.folded(p)) for p in (x, x - n, x + n)]
         self.fields.known[0].need(np.concatenate(reached))
-        now, iterations = curvefront.newton(self.data, now)
+        now, iterations = curvefront.stable(self.data, now)
         if now is None:
             return None
         settled = front.settled(self.data, now)

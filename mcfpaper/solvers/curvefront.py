@@ -159,7 +159,20 @@ def relax(problem, u, limit=LIMIT):
     """
     # a piece that short has a radius below 1.3 sqrt(tau), or half that if it is not cut by a wall: it vanishes (O2)
     found = extract(u, problem.spacing, 2.0 * np.sqrt(problem.tau))
-    return newton(problem, CurveFront(found, problem.spacing), limit) if found else (None, 0)
+    return stable(problem, CurveFront(found, problem.spacing), limit) if found else (None, 0)
+
+
+def stable(problem, now, limit=LIMIT):
+    """As `newton`, without curves that came to stand still where the energy has a saddle."""
+    front, count = newton(problem, now, limit)
+    if front is None:
+        return None, count
+    # a local minimiser has no radius below sqrt(tau) (O2), so no curve shorter than 1.5 times that, walls or not
+    kept = [q for q, (_, t) in zip(front.curves, front.splines, strict=True) if t[-1] - t[0] >= np.sqrt(problem.tau)]
+    if len(kept) == len(front.curves):
+        return front, count
+    front, more = newton(problem, CurveFront(kept, problem.spacing), limit) if kept else (None, 0)
+    return front, count + more
 
 
 def refined(problem, front, smear=None):

@@ -47,14 +47,12 @@ def energy(u, problem):
         f, rho0, rho1 = problem.data
         whole = float(np.prod(problem.spacing)) * float((f * (rho0 + rho1)).sum())
         return (0.0 if u.flat[0] < 0 else -whole / problem.tau), 0.0
-    layers, pull = by_cells(u, problem)[:2]
+    layers, pull, _ = by_cells(u, *problem.data, problem.eps, problem.tau, problem.spacing)
     return float((layers - pull).sum()), float(layers.sum())
 
 
-def by_cells(u, problem):
+def by_cells(u, f, rho0, rho1, eps, tau, spacing):
     """What each cell adds to the two terms of `energy`, and what it would add to the second one if it were inside."""
-    f, rho0, rho1 = problem.data
-    eps, spacing = problem.eps, problem.spacing
     cell = float(np.prod(spacing))
     slopes = np.gradient(u, *spacing) if u.ndim > 1 else [np.gradient(u, *spacing)]
     width = sum(np.abs(s) * h for s, h in zip(slopes, spacing, strict=True)) + 0.1 * min(spacing)
@@ -62,6 +60,6 @@ def by_cells(u, problem):
     def share(level):
         return np.clip(0.5 + (u - level) / width, 0.0, 1.0)
 
-    inside, pull = share(0.0), cell * f * (rho0 + rho1) / problem.tau
+    inside, pull = share(0.0), cell * f * (rho0 + rho1) / tau
     layers = cell * (rho0 * (share(-eps) - inside) + rho1 * (inside - share(eps))) / eps
     return layers, pull * inside, pull

@@ -96,7 +96,7 @@ def step(f, rho0, rho1, eps, tau, spacing, tol=None):
     limit = HURRIED if doubt else curvefront.LIMIT
     solve = partial(_on_curves, limit=limit) if f.ndim == 2 else partial(_on_grid, tol=tol)
     found = [first] if starts.has_front(f) and (first := solve(problem, f)) is not None else []
-    if not doubt and found and first.settled:
+    if not doubt and found and first.settled and not starts.wasteful(first.u, problem):
         result = first.result(problem, tol)
         # what is left of the gap on a grid is an error of its splines, which other starts have too
         if result is not None and result.certified and (result.converged or first.state is not None):

@@ -8,6 +8,8 @@ from mcfpaper.kernels.distance import redistance
 from mcfpaper.solvers import mincut
 from mcfpaper.solvers.energies import by_cells
 
+ROUGH = 1.1  # the energy by sums over cells, against that by Gauss rules
+
 
 def has_front(w):
     return bool((w > 0).any() and (w <= 0).any())
@@ -105,22 +107,23 @@ def predictor(f, rho0, rho1, eps, tau, spacing):
     return _refined(w, m, f.shape)
 
 
+def wasteful(u, problem):
+    """Whether the set might have less energy without one of its pieces, or with one of its holes full.
+
+    By rough sums over every m-th cell.
+    """
+    m = max(1, int(problem.eps / (2.5 * problem.px)))
+    u, *data = (v[(slice(None, None, m),) * u.ndim] for v in (u, *problem.data))
+    return bool(_turns(u, *data, problem.eps, problem.tau, m * problem.spacing, least=1))
+
+
 def rearranged(u, problem, measure):
     """The set without those pieces, and with those holes filled, that cost it energy; None if there are none.
 
     A start finds its pieces as one set, with energies of its own: here each has to be worth what `measure` says.
     """
-    layers, pull, whole = by_cells(u, problem)
-    better, spacing = [], tuple(problem.spacing)
-    for sign, lost in ((1, pull), (-1, pull - whole)):
-        names, n = label(sign * u > 0)
-        if n == 1:
-            continue
-        near = names[tuple(distance_transform_edt(names == 0, return_distances=False, return_indices=True))]
-        saved = np.bincount(near.ravel(), layers.ravel())
-        # at most what it gains to turn a piece, whose layers others may share; a twentieth for the rough rule
-        gain = 1.05 * saved - np.bincount(near.ravel(), lost.ravel())
-        better += [(sign, near == k) for k in range(1, n + 1) if gain[k] > 0]
+    spacing = tuple(problem.spacing)
+    better = _turns(u, *problem.data, problem.eps, problem.tau, problem.spacing)
     if not better:
         return None
     least, single = measure(u), [_turned(u, spacing, [change]) for change in better]
@@ -129,6 +132,23 @@ def rearranged(u, problem, measure):
     if len(better) < 2:
         return single[int(np.argmin(scores))] if better else None
     return min(single[int(np.argmin(scores))], _turned(u, spacing, better), key=measure)
+
+
+def _turns(u, f, rho0, rho1, eps, tau, spacing, least=2):
+    """Pieces (1) and holes (-1) that might cost energy, if there are at least so many: the sign, and the cells near it.
+
+    The layers along the front of one are a bound for what it saves to turn it, as others may share them.
+    """
+    layers, pull, whole = by_cells(u, f, rho0, rho1, eps, tau, spacing)
+    found = []
+    for sign, lost in ((1, pull), (-1, pull - whole)):
+        names, n = label(sign * u > 0)
+        if n < least:
+            continue
+        near = names[tuple(distance_transform_edt(names == 0, return_distances=False, return_indices=True))]
+        saved, lost = (np.bincount(near.ravel(), v.ravel()) for v in (layers, lost))
+        found += [(sign, near == k) for k in range(1, n + 1) if ROUGH * saved[k] > lost[k]]
+    return found
 
 
 def _turned(u, spacing, changes):
