@@ -71,8 +71,6 @@ def two_energies(u, problem):
     """D8's energy of {u > 0} by two quadratures: shares of cells, and Gauss rules on the cells that a spline cuts."""
     f, rho0, rho1 = problem.data
     first = energies.energy(u, problem)[0]
-    if np.isinf(u).all():
-        return first, first
     h = tuple(problem.spacing)
     inside0, gain = integrals(u, h, [rho0, f * (rho0 + rho1)])
     inside1 = integrals(u, h, [rho1])[0]
@@ -180,6 +178,21 @@ def test_a_piece_that_costs_energy_does_not_take_the_others_with_it(small, large
         assert less.u.max() > 0
         near = np.abs(less.u) < 2 * h
         assert (less.u - more.u)[near].max() <= less.gap + more.gap  # T6
+
+
+@pytest.mark.parametrize(("at", "radius", "tau"), [(0.9, 0.32, 0.01), (0.9, 0.55, 0.02), (0.0, 0.41, 0.02)])
+def test_a_hole_that_costs_energy_is_filled_though_nothing_is_in_doubt(at, radius, tau):
+    """A local minimiser is near, but where the densities are thin the hole is not worth its edge."""
+    h, x, y = grid(48)
+    rho, eps = np.exp(-6.9 * (x * x + y * y)), 1.28 * h
+    f = np.hypot(x - 0.9, y - at) - radius
+    assert not starts.doubtful(f, eps, tau, (h, h))
+    data = StepData(f, rho, rho, eps, tau, (h, h))
+    local = front._on_curves(data, f)
+    assert local.settled
+    full, had = (energies.fine_energy(w, data) for w in (np.full_like(f, np.inf), local.u))
+    assert full[0] < had[0] - 0.02 * had[1]
+    assert front.step(f, rho, rho, eps, tau, (h, h)).reason == "full"
 
 
 @pytest.mark.parametrize("sign", [1, -1])
