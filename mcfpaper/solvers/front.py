@@ -2,10 +2,11 @@
 
 `step` follows the front from the old one by Newton's method on the optimality condition of T5 with the force of T4:
 in the plane on curves (`curvefront`), on a line and in space on the grid (`newton`). That finds a local minimiser.
-Where the topology of the old set leaves room for another one, or no minimiser is near, there are other starts
-(`starts`): an exact minimum cut on another lattice and a prediction by heat flow. Where Newton's method settles from
-none that has so little energy, the method on the grid and the starts themselves are candidates too. The candidate of
-least energy wins, the old, the empty and the full set among them.
+Where the topology of the old set leaves room for another one, a piece or a hole of the new one may cost energy, or no
+minimiser is near, there are other starts (`starts`): an exact minimum cut on another lattice and a prediction by heat
+flow. Where Newton's method settles from none that has so little energy, the method on the grid and the starts
+themselves are candidates too; so is the best candidate without the pieces and holes that cost it energy. The least
+energy wins, that of the old, the empty and the full set among them.
 """
 
 from dataclasses import dataclass
