@@ -125,7 +125,7 @@ def wait_until(page, true, what):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_and_draws(page, lab, path):
     """Runs without an error, every interactive figure has something on its canvas, and the slider changes it."""
-    page.goto(f"{lab}lab/tree/{path.name}")
+    page.goto(f"{lab}lab/tree/{path.name}?reset")  # no other notebook is open
     page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext")
     notebook = page.evaluate(RUN_ALL)
     outputs = [o for c in notebook["cells"] if c["cell_type"] == "code" for o in c["outputs"]]
